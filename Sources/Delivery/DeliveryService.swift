@@ -1,0 +1,83 @@
+package import Domain
+package import Foundation
+package import Logging
+package import Postgres
+package import ServiceLifecycle
+
+/// What runs by itself on an engine node: takes due messages and hands them to their transport, gives back what was claimed and not sent,
+/// settles what ran out of time, and goes on with closings.
+///
+/// Polling once a second is the truth; notifications and finished sends only shorten the wait.
+package struct DeliveryService: Service {
+    private let gateway: Gateway
+    private let transport: any Transport
+    private let notifications: Notifications?
+    private let claimDeadline: Duration
+    private let now: @Sendable () -> Date
+    private let logger: Logger
+
+    package init(
+        gateway: Gateway, transport: any Transport, notifications: Notifications?, claimDeadline: Duration = .seconds(20),
+        now: @escaping @Sendable () -> Date = { Date() }, logger: Logger
+    ) {
+        self.gateway = gateway
+        self.transport = transport
+        self.notifications = notifications
+        self.claimDeadline = claimDeadline
+        self.now = now
+        self.logger = logger
+    }
+
+    package func run() async throws {
+        let dispatcher = Dispatcher(gateway: gateway, transport: transport, claimDeadline: claimDeadline, now: now, logger: logger)
+        await cancelWhenGracefulShutdown {
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { await dispatcher.run() }
+                group.addTask { [transport] in
+                    for await senders in transport.readySenders() { dispatcher.ready(senders) }
+                }
+                group.addTask { await every(.seconds(1)) { dispatcher.wake() } }
+                group.addTask { await every(.seconds(1)) { await sweep() } }
+                group.addTask { await every(.seconds(3)) { await continueClosings() } }
+                if let notifications {
+                    group.addTask { for await _ in notifications.channel(Hint.outbox) { dispatcher.wake() } }
+                }
+                await group.waitForAll()
+            }
+        }
+    }
+
+    private func sweep() async {
+        do {
+            let swept = try await gateway.outbox.sweep(now: now())
+            if swept.total > 0 {
+                logger.info(
+                    "messages swept",
+                    metadata: [
+                        "expired": "\(swept.expired)", "returned": "\(swept.returned)", "poisoned": "\(swept.poisoned)",
+                        "unconfirmed": "\(swept.unconfirmed)",
+                    ])
+            }
+        } catch {
+            logger.warning("sweep failed", metadata: ["error.code": "\(Self.code(of: error))"])
+        }
+    }
+
+    private func continueClosings() async {
+        do {
+            for account in try await gateway.closing.open() { _ = try await gateway.closing.advance(account, now: now()) }
+        } catch {
+            logger.warning("closing could not go on", metadata: ["error.code": "\(Self.code(of: error))"])
+        }
+    }
+
+    /// Runs `body` again and again with a pause, until the task is cancelled.
+    private func every(_ pause: Duration, _ body: () async -> Void) async {
+        while !Task.isCancelled {
+            await body()
+            do { try await ContinuousClock().sleep(for: pause) } catch { return }
+        }
+    }
+
+    static func code(of error: any Error) -> String { (error as? DatabaseError)?.description ?? "\(type(of: error))" }
+}

@@ -1,0 +1,32 @@
+import Foundation
+package import Postgres
+
+/// The logins, each with its own pool: what serves requests cannot do what the engine does, and neither can do what the cron does.
+/// Migrations run over a fourth login, before this one is made.
+package struct Databases: Sendable {
+    /// `gateway_api`
+    package let api: Database
+    /// `gateway_engine`
+    package let engine: Database
+    /// `gateway_cron`
+    package let cron: Database
+
+    package init(api: Database, engine: Database, cron: Database) {
+        self.api = api
+        self.engine = engine
+        self.cron = cron
+    }
+
+    /// The setting without which a transaction sees no tenant's rows: the accounts it may touch.
+    package static func accounts(_ ids: some Sequence<Account.ID>) -> [TransactionSetting] {
+        [TransactionSetting("gateway.accounts", "{" + Set(ids).map(\.uuid.uuidString).sorted().joined(separator: ",") + "}")]
+    }
+}
+
+/// Channels of NOTIFY. They only shorten waiting; polling is the truth.
+package enum Hint {
+    /// A message became due. No payload.
+    package static let outbox = "gateway_outbox"
+    /// A sender wants attention: a pairing was asked for, it is being removed. The payload is the sender's uuid.
+    package static let senders = "gateway_senders"
+}

@@ -1,0 +1,43 @@
+package import Foundation
+package import Logging
+package import Primitives
+package import Secrets
+
+/// What an account can do and what may happen to a message: one door per noun, each verb one transaction.
+///
+/// Every verb takes its time as a parameter; `now` here only ages what this process remembers (data keys, routing snapshots).
+package struct Gateway: Sendable {
+    package let databases: Databases
+    package let accounts: Accounts
+    package let apiKeys: APIKeys
+    package let senders: Senders
+    package let pools: Pools
+    package let routing: Routing
+    package let pairing: Pairings
+    package let messages: Messages
+    package let outbox: Outbox
+    package let leases: Leases
+    package let contacts: Contacts
+    package let retention: Retention
+    package let closing: Closing
+
+    package init(
+        databases: Databases, keyRing: KeyRing, random: any RandomSource = SystemRandom(), argon2: Argon2Hasher = Argon2Hasher(),
+        logger: Logger, now: @escaping @Sendable () -> Date = { Date() }
+    ) {
+        let keys = AccountKeys(database: databases.api, keyRing: keyRing, random: random, now: now)
+        self.databases = databases
+        accounts = Accounts(databases: databases, keys: keys, random: random)
+        apiKeys = APIKeys(databases: databases, keys: keys, random: random, hasher: argon2)
+        senders = Senders(databases: databases, keys: keys, random: random)
+        pools = Pools(databases: databases, keys: keys)
+        routing = Routing(databases: databases, keys: keys, now: now)
+        pairing = Pairings(databases: databases, keys: keys)
+        messages = Messages(databases: databases, keys: keys, routing: routing, random: random)
+        outbox = Outbox(databases: databases, keys: keys, logger: logger)
+        leases = Leases(database: databases.engine)
+        contacts = Contacts(database: databases.engine, keys: keys)
+        retention = Retention(database: databases.cron, random: random, logger: logger)
+        closing = Closing(databases: databases, keys: keys, apiKeys: apiKeys, random: random, logger: logger)
+    }
+}

@@ -1,0 +1,23 @@
+package import Foundation
+
+/// One numbered step in a message's life. Numbers start at 1 and have no gaps; the story never goes backwards.
+package struct MessageEvent: Sendable, Identified {
+    package typealias ID = TypedID<MessageEvent>
+    package static let idPrefix = "evt"
+
+    package enum Kind: String, Sendable, CaseIterable {
+        case scheduled, queued, sending
+        /// The server refused an attempt; another one follows.
+        case retrying
+        case sent, delivered, read, failed, expired, canceled, unconfirmed
+    }
+
+    package let id: ID
+    package let number: Int
+    package let kind: Kind
+    package let at: Date
+    package let failure: MessageFailure?
+}
+
+/// `Event.ID` of the contract.
+package typealias Event = MessageEvent

@@ -1,0 +1,74 @@
+package import Foundation
+import Postgres
+
+extension Outbox {
+    private static let sweepLimit = 500
+
+    /// Ends or gives back what is overdue, whoever left it: messages past their time expire, claims that ended go back (or are poison the third
+    /// time), and what was on the wire without an answer and may not be written again becomes `unconfirmed`. Any node may do it, any number at once.
+    /// Does a bounded piece of work; call again at once while `total` is not 0.
+    package func sweep(now: Date) async throws -> Swept {
+        let accounts = try await databases.engine.query(
+            "outbox.dueAccounts", "SELECT account_id FROM gateway_due_accounts(\(now), \(Int32(Self.sweepLimit)))"
+        ) { try $0.column("account_id", as: Account.ID.self) }
+        guard !accounts.isEmpty else { return Swept() }
+        let ended = try await databases.engine.query(
+            "outbox.sweep", Settlement.statement(victims: Self.overdue(now), now: now), settings: Databases.accounts(accounts)
+        ) { try $0.state("state") as MessageState }
+        var swept = Swept()
+        swept.expired = ended.count { $0 == .expired }
+        swept.poisoned = ended.count { $0 == .failed }
+        swept.unconfirmed = ended.count { $0 == .unconfirmed }
+        swept.returned = try await giveBack(accounts, now)
+        return swept
+    }
+
+    private func giveBack(_ accounts: [Account.ID], _ now: Date) async throws -> Int {
+        try await databases.engine.execute(
+            "outbox.giveBack",
+            """
+            WITH overdue AS (
+                SELECT account_id, message_id FROM outbox
+                WHERE state = 'prepared' AND deadline <= \(now) AND claims < \(Self.claimLimit) AND expires_at > \(now)
+                ORDER BY deadline
+                LIMIT \(Self.sweepLimit)
+                FOR UPDATE SKIP LOCKED
+            ),
+            freed AS (
+                UPDATE outbox b SET state = 'accepted', deadline = NULL
+                FROM overdue
+                WHERE b.account_id = overdue.account_id AND b.message_id = overdue.message_id
+                RETURNING b.account_id, b.message_id
+            )
+            UPDATE messages m SET state = 'accepted'
+            FROM freed
+            WHERE m.account_id = freed.account_id AND m.message_id = freed.message_id
+            """, settings: Databases.accounts(accounts))
+    }
+
+    private static func overdue(_ now: Date) -> SQL {
+        """
+        SELECT b.account_id, b.message_id,
+            CASE
+                WHEN b.state = 'on_wire' THEN 'unconfirmed'
+                WHEN b.expires_at <= \(now) THEN 'expired'
+                ELSE 'failed'
+            END AS new_state,
+            CASE
+                WHEN s.state = 'removed' AND (b.state = 'on_wire' OR b.expires_at > \(now)) THEN 'sender_removed'
+                WHEN b.state = 'on_wire' THEN 'no_acknowledgement'
+                WHEN b.expires_at <= \(now) THEN NULL
+                ELSE 'poison'
+            END AS failure_code
+        FROM outbox b
+        JOIN senders s ON s.account_id = b.account_id AND s.sender_id = b.sender_id
+        WHERE b.state IN ('scheduled', 'hold', 'accepted') AND b.expires_at <= \(now)
+           OR b.state = 'prepared' AND b.deadline <= \(now) AND (b.claims >= \(claimLimit) OR b.expires_at <= \(now))
+           OR b.state = 'on_wire' AND b.deadline <= \(now) AND (b.attempts >= \(wireLimit) OR b.expires_at <= \(now) OR b.at_most_once)
+           OR s.state = 'removed'
+        ORDER BY b.message_id
+        LIMIT \(sweepLimit)
+        FOR UPDATE OF b SKIP LOCKED
+        """
+    }
+}

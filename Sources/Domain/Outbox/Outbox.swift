@@ -1,0 +1,188 @@
+package import Foundation
+import Logging
+package import Postgres
+import Secrets
+
+/// Messages due to be sent, and those whose outcome is open. Every verb names the sender's epoch and changes nothing if that is over.
+///
+/// Order that must hold: accept → claim → `preWire` (ratchet and `on_wire` in one transaction) → first byte → acknowledge.
+package struct Outbox: Sendable {
+    /// How long the server's acknowledgement may take before the message is due again.
+    package static let acknowledgementLimit: TimeInterval = 75
+    /// How often a message's bytes may leave without an answer.
+    package static let wireLimit = 3
+    /// How often a claim may end without reaching the wire before the message is taken for poison.
+    package static let claimLimit = 3
+
+    let databases: Databases
+    let keys: AccountKeys
+    let logger: Logger
+
+    // MARK: Claim
+
+    /// Takes due messages of senders that this node owns: at most `perSender` of each, oldest first within priority, at most `limit` in all.
+    /// Also takes those on the wire whose acknowledgement is overdue, or whose earlier owner is gone, for a resend under the same id.
+    /// Each stays ours until `deadline`; then a sweep gives it back. A sender that is being removed gives nothing.
+    package func claim(limit: Int, perSender: Int = 8, owned: [OwnedSender], now: Date, deadline: Date) async throws -> [ClaimedMessage] {
+        guard !owned.isEmpty, limit > 0 else { return [] }
+        let rows = try await databases.engine.query(
+            "outbox.claim", Self.claimStatement(limit, perSender, owned, now, deadline), settings: Databases.accounts(owned.map(\.account)),
+            as: ClaimedRow.init)
+        var claimed: [ClaimedMessage] = []
+        var unreadable: [Refused] = []
+        for row in rows {
+            do {
+                claimed.append(try row.opened(by: try await keys.sealer(for: row.owner.account), deadline: deadline))
+            } catch let error as DatabaseError {
+                throw error
+            } catch {
+                // A row that cannot be opened harms nobody but itself.
+                logger.error("claimed message cannot be opened", metadata: ["message.id": "\(row.id)", "error.code": "\(type(of: error))"])
+                if !row.onWireBefore { unreadable.append(Refused(message: row.id, owner: row.owner, failure: .technical)) }
+            }
+        }
+        if !unreadable.isEmpty { _ = try await refused(unreadable, now: now) }
+        return claimed
+    }
+
+    private static func claimStatement(_ limit: Int, _ perSender: Int, _ owned: [OwnedSender], _ now: Date, _ deadline: Date) -> SQL {
+        """
+        WITH held AS MATERIALIZED (
+            SELECT l.account_id, l.sender_id, l.epoch
+            FROM sender_leases l
+            JOIN \(owned.rows) ON o.account_id = l.account_id AND o.sender_id = l.sender_id AND o.epoch = l.epoch
+            JOIN senders s ON s.account_id = l.account_id AND s.sender_id = l.sender_id
+            WHERE s.state NOT IN ('removing', 'removed')
+        ),
+        again AS (
+            SELECT b.account_id, b.message_id, held.epoch
+            FROM held
+            CROSS JOIN LATERAL (
+                SELECT b.account_id, b.message_id
+                FROM outbox b
+                WHERE b.account_id = held.account_id AND b.sender_id = held.sender_id AND b.state = 'on_wire'
+                  AND (b.deadline <= \(now) OR b.epoch < held.epoch)
+                  AND b.attempts < \(wireLimit) AND b.expires_at > \(now) AND NOT b.at_most_once
+                ORDER BY b.deadline, b.message_id
+                LIMIT \(perSender)
+                FOR UPDATE SKIP LOCKED
+            ) b
+            LIMIT \(limit)
+        ),
+        due AS (
+            SELECT b.account_id, b.message_id, held.epoch
+            FROM held
+            CROSS JOIN LATERAL (
+                SELECT b.account_id, b.message_id
+                FROM outbox b
+                WHERE b.account_id = held.account_id AND b.sender_id = held.sender_id AND b.state = 'accepted'
+                  AND b.due_at <= \(now) AND b.expires_at > \(now)
+                ORDER BY b.priority, b.due_at, b.message_id
+                LIMIT \(perSender)
+                FOR UPDATE SKIP LOCKED
+            ) b
+            LIMIT \(limit)
+        ),
+        retaken AS (
+            UPDATE outbox b SET epoch = again.epoch, deadline = \(deadline)
+            FROM again
+            WHERE b.account_id = again.account_id AND b.message_id = again.message_id
+            RETURNING b.account_id, b.message_id, b.sender_id, b.epoch, b.wire_id, b.attempts, b.expires_at, b.preview_url, true AS on_wire, b.due_at
+        ),
+        taken AS (
+            UPDATE outbox b SET state = 'prepared', epoch = due.epoch, deadline = \(deadline), claims = b.claims + 1
+            FROM due
+            WHERE b.account_id = due.account_id AND b.message_id = due.message_id
+            RETURNING b.account_id, b.message_id, b.sender_id, b.epoch, b.wire_id, b.attempts, b.expires_at, b.preview_url, false AS on_wire, b.due_at
+        ),
+        mirrored AS (
+            UPDATE messages m SET state = 'prepared'
+            FROM taken
+            WHERE m.account_id = taken.account_id AND m.message_id = taken.message_id
+        )
+        SELECT t.account_id, t.message_id, t.sender_id, t.epoch, t.wire_id, t.attempts, t.expires_at, t.preview_url, t.on_wire,
+            m.recipient_sealed, m.send_nonce, m.test, m.created_at, d.sealed AS body_sealed
+        FROM (TABLE retaken UNION ALL TABLE taken) t
+        JOIN messages m ON m.account_id = t.account_id AND m.message_id = t.message_id
+        LEFT JOIN message_bodies d ON d.account_id = t.account_id AND d.message_id = t.message_id
+        ORDER BY m.priority, t.due_at, t.message_id
+        """
+    }
+
+    // MARK: Just before the first byte
+
+    /// Commits the ratchet's new state together with `on_wire`; when it returns, the bytes may leave. `writes` runs in the same transaction.
+    /// - Throws: `PreWireRefusal`, whatever `writes` throws, or `DatabaseError`: nothing was committed then and nothing may leave
+    ///   (after `commitUnknown` it may have been committed, which costs one attempt and nothing else).
+    package func preWire(
+        _ message: ClaimedMessage, owner: OwnedSender, now: Date, writes: @Sendable (Transaction) async throws -> Void
+    ) async throws {
+        try await databases.engine.transaction(Databases.accounts([owner.account])) { transaction in
+            let moved = try await transaction.query(
+                "outbox.preWire", Self.preWireStatement(message, owner, now), as: { try $0.column("attempts", as: Int.self) })
+            guard !moved.isEmpty else { throw try await Self.refusal(message, owner, now, in: transaction) }
+            try await writes(transaction)
+        }
+    }
+
+    private static func preWireStatement(_ message: ClaimedMessage, _ owner: OwnedSender, _ now: Date) -> SQL {
+        """
+        WITH held AS MATERIALIZED (
+            SELECT account_id, sender_id FROM sender_leases
+            WHERE account_id = \(owner.account) AND sender_id = \(owner.sender) AND epoch = \(owner.epoch)
+            FOR SHARE
+        ),
+        moved AS (
+            UPDATE outbox b
+            SET state = 'on_wire', attempts = b.attempts + 1, claims = 0, wire_at = \(now),
+                deadline = \(now.addingTimeInterval(acknowledgementLimit))
+            FROM held
+            WHERE b.account_id = held.account_id AND b.message_id = \(message.id) AND b.sender_id = held.sender_id
+              AND b.state = \(message.onWireBefore ? "on_wire" : "prepared") AND b.epoch = \(owner.epoch)
+              AND b.attempts = \(message.attempt) AND b.expires_at > \(now)
+              AND (b.state = 'prepared' OR NOT b.at_most_once AND b.attempts < \(wireLimit))
+            RETURNING b.account_id, b.message_id, b.attempts
+        ),
+        mirrored AS (
+            UPDATE messages m
+            SET state = 'on_wire', attempts = moved.attempts, wire_at = \(now), events = m.events + \(message.onWireBefore ? 0 : 1)
+            FROM moved
+            WHERE m.account_id = moved.account_id AND m.message_id = moved.message_id
+            RETURNING m.account_id, m.message_id, m.events
+        ),
+        told AS (
+            INSERT INTO message_events (account_id, message_id, number, event_id, kind, at)
+            SELECT account_id, message_id, events, gateway_uuid7(\(now)), 'sending', \(now) FROM mirrored
+            WHERE NOT \(message.onWireBefore)
+        )
+        SELECT attempts FROM moved
+        """
+    }
+
+    private static func refusal(_ message: ClaimedMessage, _ owner: OwnedSender, _ now: Date, in transaction: Transaction) async throws
+        -> PreWireRefusal
+    {
+        let found = try await transaction.queryOne(
+            "outbox.whyNot",
+            """
+            SELECT m.state, m.expires_at <= \(now) AS expired,
+                EXISTS (SELECT FROM sender_leases l
+                    WHERE l.account_id = \(owner.account) AND l.sender_id = \(owner.sender) AND l.epoch = \(owner.epoch)) AS held
+            FROM messages m
+            WHERE m.account_id = \(owner.account) AND m.message_id = \(message.id)
+            """
+        ) {
+            (
+                state: try $0.state("state") as MessageState, expired: try $0.column("expired", as: Bool.self),
+                held: try $0.column("held", as: Bool.self)
+            )
+        }
+        guard let found else { return .notPrepared }
+        if !found.held { return .lostLease }
+        switch found.state {
+        case .canceled: return .canceled
+        case .expired: return .expired
+        default: return found.expired ? .expired : .notPrepared
+        }
+    }
+}

@@ -1,0 +1,57 @@
+import Foundation
+import Postgres
+
+/// What the hourly run does, in this order. One line per class of design.md §8; each is a transaction of its own.
+enum RetentionJob: String, CaseIterable, Sendable {
+    case contactCache = "contact_cache"
+    case makePartitions = "make_partitions"
+    case pairings
+    case credentials
+    case bodies = "message_bodies"
+    case sentMessages = "sent_messages"
+    case messages
+    case events = "message_events"
+    case attempts = "message_attempts"
+    case wireIDs = "wire_ids"
+    case signalSessions = "signal_sessions"
+    case signalIdentities = "signal_identities"
+    case idempotency
+    case revokedKeyLabels = "revoked_key_labels"
+    case revokedKeys = "revoked_keys"
+    case receipts
+    case cronRuns = "cron_runs"
+
+    private static let day: TimeInterval = 86_400
+    private static let year: TimeInterval = 365 * day
+    private static let sweepLimit: Int32 = 10_000
+
+    /// Gives the number of rows or partitions as `affected`.
+    func statement(now: Date) -> SQL {
+        switch self {
+        case .contactCache: "SELECT gateway_truncate_contact_cache() AS affected"
+        case .makePartitions: "SELECT gateway_make_partitions(\(now), 7::int4, 2::int4)::bigint AS affected"
+        case .credentials: "SELECT gateway_purge_stragglers(\(now.addingTimeInterval(-3600))) AS affected"
+        case .bodies, .sentMessages: drop(now.addingTimeInterval(-30 * Self.day))
+        case .messages, .events, .attempts: drop(now.addingTimeInterval(-Self.year))
+        case .pairings, .idempotency: sweep(now)
+        case .wireIDs, .signalSessions, .signalIdentities: sweep(now.addingTimeInterval(-Self.year))
+        case .revokedKeyLabels: sweep(now)
+        case .revokedKeys: sweep(now.addingTimeInterval(-30 * Self.day))
+        case .receipts: sweep(now.addingTimeInterval(-2 * Self.year))
+        case .cronRuns: sweep(now.addingTimeInterval(-90 * Self.day))
+        }
+    }
+
+    private func drop(_ before: Date) -> SQL { "SELECT gateway_drop_partitions(\(rawValue), \(before)) AS affected" }
+    private func sweep(_ before: Date) -> SQL { "SELECT gateway_sweep(\(rawValue), \(before), \(Self.sweepLimit)) AS affected" }
+
+    /// Whether one call may leave work for another.
+    var isPiecewise: Bool {
+        switch self {
+        case .idempotency, .wireIDs, .signalSessions, .signalIdentities: true
+        default: false
+        }
+    }
+
+    static let pieceSize = Int(sweepLimit)
+}

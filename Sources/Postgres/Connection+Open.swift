@@ -1,0 +1,150 @@
+import CLibpq
+import Logging
+import Synchronization
+
+/// How to reach a server.
+struct ConnectionSettings: Sendable {
+    /// `postgres://…` or `key=value …`, as libpq reads them.
+    var url: String
+    /// Appears in `pg_stat_activity` and as the thread's name.
+    var name: String
+    /// Behind a transaction pooler: nothing may outlive a transaction, so no prepared statements.
+    var isPooled: Bool
+    /// How long one attempt to connect may take.
+    var connectTimeout: Duration
+    /// How long a caller waits for a server that cannot be reached before it gets `.unavailable`.
+    var patience: Duration
+    var log: Logger?
+
+    /// libpq's parameters: our defaults, then the URL, then what nobody may change.
+    /// A server beyond a socket or loopback is spoken to over TLS with its name checked, unless the URL says `require` or `disable`
+    /// itself; the modes that fall back to plain text by themselves (`allow`, `prefer`) are not taken.
+    var parameters: [(String, String)] {
+        var parameters = [
+            ("application_name", name), ("tcp_user_timeout", "10000"), ("keepalives_idle", "30"), ("keepalives_interval", "10"),
+            ("keepalives_count", "3"),
+        ]
+        let given = Self.parse(url)
+        parameters.append(("dbname", url))
+        parameters.append(("client_encoding", "UTF8"))
+        parameters.append(("ssl_min_protocol_version", given["ssl_min_protocol_version"] ?? "TLSv1.2"))
+        let hosts = (given["hostaddr"] ?? given["host"] ?? "").split(separator: ",")
+        let isLocal = hosts.allSatisfy { $0.hasPrefix("/") || $0.hasPrefix("@") || $0 == "localhost" || $0 == "127.0.0.1" || $0 == "::1" }
+        if !isLocal && [nil, "allow", "prefer"].contains(given["sslmode"]) { parameters.append(("sslmode", "verify-full")) }
+        return parameters
+    }
+
+    private static func parse(_ url: String) -> [String: String] {
+        var message: UnsafeMutablePointer<CChar>?
+        guard let options = PQconninfoParse(url, &message) else {
+            PQfreemem(message)
+            return [:]
+        }
+        defer { PQconninfoFree(options) }
+        var values: [String: String] = [:]
+        var option = options
+        while let keyword = option.pointee.keyword {
+            if let value = option.pointee.val { values[String(cString: keyword)] = String(cString: value) }
+            option += 1
+        }
+        return values
+    }
+}
+
+/// Spaces out attempts to reach a server that does not answer, for all connections of a pool together: after a failure they try one
+/// after the other, at growing and jittered distances, instead of all at once.
+final class Backoff: Sendable {
+    private struct State {
+        var failures = 0
+        var next = ContinuousClock.Instant.now
+    }
+
+    private let state = Mutex(State())
+
+    /// How long to wait before the next attempt is this caller's; nil, with nothing reserved, if that is not before `end`.
+    func reserve(before end: ContinuousClock.Instant) -> Duration? {
+        state.withLock { state in
+            guard state.failures > 0 else { return .zero }
+            let limit = min(1_000, 20 << min(state.failures, 6))
+            let now = ContinuousClock.now
+            let turn = max(state.next, now)
+            guard turn < end else { return nil }
+            state.next = turn + .milliseconds(Int.random(in: limit / 2...limit))
+            return turn - now
+        }
+    }
+
+    /// True if this was the first failure, so that it is logged once.
+    func failed() -> Bool {
+        state.withLock { state in
+            state.failures += 1
+            if state.failures == 1 { state.next = .now + .milliseconds(Int.random(in: 10...40)) }
+            return state.failures == 1
+        }
+    }
+
+    /// True if attempts had failed before.
+    func succeeded() -> Bool {
+        state.withLock { state in
+            defer { state.failures = 0 }
+            return state.failures > 0
+        }
+    }
+}
+
+extension Connection {
+    /// Makes sure that there is a live connection. Tries again, spaced out, until the deadline or the end of patience.
+    func open(until deadline: ContinuousClock.Instant) throws {
+        if isAlive() { return }
+        close()
+        let end = min(deadline, .now + settings.patience)
+        while true {
+            guard let pause = backoff.reserve(before: end) else { throw unavailable(deadline, "server cannot be reached") }
+            if pause > .zero, interrupt.wait(pause) { throw CancellationError() }
+            if try connect(until: min(deadline, .now + settings.connectTimeout)) {
+                if backoff.succeeded() { settings.log?.info("database reachable again") }
+                return
+            }
+            let reason = handle.failure
+            close()
+            if backoff.failed() { settings.log?.warning("database unreachable", metadata: ["error.detail": "\(reason)"]) }
+            if .now >= end || reason == ConnectionHandle.invalid { throw unavailable(deadline, reason) }
+        }
+    }
+
+    private func unavailable(_ deadline: ContinuousClock.Instant, _ reason: String) -> DatabaseError {
+        DatabaseError(.now >= deadline ? .deadline : .unavailable, statement: "connect", detail: reason)
+    }
+
+    /// Whether an idle connection still has a server at its other end: a dead one has something to read, its last words or its end.
+    private func isAlive() -> Bool {
+        guard handle.isOpen else { return false }
+        for _ in 0..<8 {
+            guard handle.wait(interrupt: nil, until: .now) == .ready else { return handle.isOpen }
+            guard handle.consumeInput(), !handle.isBroken else { return false }
+            while handle.nextNotification() != nil {}
+        }
+        return false
+    }
+
+    private func connect(until end: ContinuousClock.Instant) throws -> Bool {
+        handle.begin(settings.parameters)
+        guard !handle.isBroken else { return false }
+        var isWriting = true
+        while true {
+            switch handle.wait(writing: isWriting, reading: !isWriting, interrupt: interrupt, until: end) {
+            case .interrupted:
+                close()
+                throw CancellationError()
+            case .timeOut, .lost: return false
+            case .ready: break
+            }
+            switch handle.step() {
+            case .open: return true
+            case .failed: return false
+            case .reading: isWriting = false
+            case .writing: isWriting = true
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+import Synchronization
+
+/// Spaces the logins of one node, so that a restart of WhatsApp's servers does not become a storm: at most `perSecond` begin in any second
+/// (design §13.7).
+final class LoginGate: Sendable {
+    private let interval: Duration
+    private let next: Mutex<ContinuousClock.Instant>
+
+    init(perSecond: Int) {
+        interval = .seconds(1) / max(1, perSecond)
+        next = Mutex(ContinuousClock.now)
+    }
+
+    /// Returns when this login may begin, or when the task is cancelled.
+    func pass() async {
+        let slot = next.withLock { next in
+            let slot = max(next, ContinuousClock.now)
+            next = slot + interval
+            return slot
+        }
+        // A cancelled login notices by itself; there is nothing to undo here.
+        do { try await ContinuousClock().sleep(until: slot) } catch {}
+    }
+}

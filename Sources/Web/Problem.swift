@@ -1,0 +1,68 @@
+package import Hummingbird
+package import HTTPTypes
+import Foundation
+
+/// A refusal in the shape of RFC 9457 (`application/problem+json`), the only form in which the API says no.
+package struct Problem: Error, Sendable, Equatable {
+    /// One wrong place in the request's body; `pointer` is a JSON pointer (RFC 6901).
+    package struct Field: Sendable, Equatable, Encodable {
+        package var pointer: String
+        package var code: String
+        package var detail: String
+
+        package init(pointer: String, code: String, detail: String) {
+            self.pointer = pointer
+            self.code = code
+            self.detail = detail
+        }
+    }
+
+    package var status: HTTPResponse.Status
+    /// Stable; each has a page under `/docs/errors/`.
+    package var code: ProblemCode
+    /// What happened and what to do, for the developer who called. Never a body, a number or a key.
+    package var detail: String
+    package var fields: [Field]
+    package var headers: HTTPFields
+
+    package init(_ code: ProblemCode, _ detail: String, fields: [Field] = [], headers: HTTPFields = [:]) {
+        self.status = code.status
+        self.code = code
+        self.detail = detail
+        self.fields = fields
+        self.headers = headers
+    }
+
+    /// The same refusal with `Retry-After`.
+    package static func retryable(_ code: ProblemCode, _ detail: String, after seconds: Int) -> Problem {
+        Problem(code, detail, headers: [.retryAfter: "\(seconds)"])
+    }
+}
+
+extension Problem {
+    private struct Document: Encodable {
+        var type: String
+        var title: String
+        var status: Int
+        var code: String
+        var detail: String
+        var requestID: String
+        var errors: [Field]?
+
+        enum CodingKeys: String, CodingKey {
+            case type, title, status, code, detail, errors
+            case requestID = "request_id"
+        }
+    }
+
+    /// The response that says this, carrying the request's id.
+    package func response(requestID: String) -> Response {
+        let document = Document(
+            type: "/docs/errors/\(code.rawValue)", title: code.title, status: status.code, code: code.rawValue, detail: detail,
+            requestID: requestID, errors: fields.isEmpty ? nil : fields)
+        var response = JSONResponse.make(document, status: status)
+        response.headers[.contentType] = "application/problem+json; charset=utf-8"
+        for header in headers { response.headers[header.name] = header.value }
+        return response
+    }
+}

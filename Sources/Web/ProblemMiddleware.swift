@@ -1,0 +1,76 @@
+package import Hummingbird
+import Domain
+import HTTPTypes
+import Logging
+import Postgres
+
+/// Turns whatever a route throws into a problem response, and gives every response its request id.
+/// What is not ours becomes 500 with nothing but the request id; the log has the error's type, never its text.
+package struct ProblemMiddleware: RouterMiddleware {
+    package init() {}
+
+    package func handle(
+        _ request: Request, context: WebContext, next: (Request, WebContext) async throws -> Response
+    ) async throws -> Response {
+        var response: Response
+        do {
+            response = try await next(request, context)
+        } catch {
+            let problem = Self.problem(for: error)
+            if problem.code == .internalError { context.logger.error("request failed", metadata: ["error.code": "\(Self.name(of: error))"]) }
+            response = problem.response(requestID: context.requestID)
+        }
+        response.headers[Self.requestID] = context.requestID
+        response.headers[.xContentTypeOptions] = "nosniff"
+        if response.headers[.cacheControl] == nil { response.headers[.cacheControl] = "no-store" }
+        return response
+    }
+
+    private static let requestID = HTTPField.Name("X-Request-Id") ?? .date
+
+    /// What a client is told about an error.
+    package static func problem(for error: any Error) -> Problem {
+        switch error {
+        case let problem as Problem: problem
+        case let failure as AcceptFailure: self.problem(for: failure)
+        case let invalid as InvalidMessage:
+            Problem(
+                .invalidRequest, "See errors for the fields to correct.",
+                fields: invalid.problems.map { .init(pointer: $0.pointer, code: $0.code.rawValue, detail: $0.detail) })
+        case is InvalidID: Problem(.notFound, "There is no such thing in this account.")
+        case let failure as DatabaseError where failure.isTransient || failure.code == .unavailable || failure.code == .deadline:
+            .retryable(.databaseUnavailable, "The database is not available; nothing that was accepted is lost.", after: 1)
+        case let error as HTTPError where error.status == .notFound: Problem(.notFound, "There is nothing at this path.")
+        case let error as HTTPError where error.status == .methodNotAllowed: Problem(.methodNotAllowed, "See /openapi.yaml.")
+        case let error as HTTPError where error.status == .contentTooLarge: Problem(.bodyTooLarge, "The body is too large.")
+        default: Problem(.internalError, "Quote the request id to the operator.")
+        }
+    }
+
+    private static func problem(for failure: AcceptFailure) -> Problem {
+        switch failure.code {
+        case .idempotencyKeyReused: Problem(.idempotencyKeyReused, "This key was used with another body in the last 72 hours.")
+        case .idempotencyInProgress: .retryable(.idempotencyInProgress, "Repeat the request in a moment.", after: 1)
+        case .outcomeUnknown:
+            .retryable(.databaseUnavailable, "The outcome is unknown; repeat with the same Idempotency-Key to learn it.", after: 1)
+        case .unavailable: .retryable(.databaseUnavailable, "The database is not available; nothing was stored.", after: 1)
+        case .accountClosed: Problem(.invalidKey, "The account is closed.", headers: [.wwwAuthenticate: "Bearer"])
+        case .noSender: Problem(.noEligibleSender, failure.detail)
+        case .senderNotFound:
+            Problem(
+                .invalidRequest, "The named sender is not there.",
+                fields: [.init(pointer: "/route/sender", code: "unknown", detail: "names no sender of this account")])
+        case .senderNotAllowed: Problem(.senderNotAllowed, "The key may not use this sender.")
+        case .poolNotFound:
+            Problem(
+                .invalidRequest, "The named pool is not there.",
+                fields: [.init(pointer: "/route/pool", code: "unknown", detail: "names no pool of this account")])
+        }
+    }
+
+    /// The type and, for database errors, the statement and SQLSTATE: all of it safe to log.
+    private static func name(of error: any Error) -> String {
+        if let failure = error as? DatabaseError { return "\(failure)" }
+        return "\(type(of: error))"
+    }
+}

@@ -1,0 +1,83 @@
+package import Foundation
+
+/// Reads a JSON object member by member and collects what is wrong with it: absent members, wrong types, and members that nobody
+/// asked for. A request type reads all its members first and calls `finish()` last, so that a caller learns of all mistakes at once.
+package struct StrictFields {
+    package private(set) var problems: [Problem.Field] = []
+    private let container: KeyedDecodingContainer<AnyKey>
+    private let path: String
+    private var known: Set<String> = []
+
+    package struct AnyKey: CodingKey {
+        package var stringValue: String
+        package var intValue: Int? { nil }
+        package init(stringValue: String) { self.stringValue = stringValue }
+        package init?(intValue: Int) { nil }
+    }
+
+    package init(_ decoder: any Decoder) throws {
+        container = try decoder.container(keyedBy: AnyKey.self)
+        path = decoder.codingPath.map { "/" + Self.escaped($0.stringValue) }.joined()
+    }
+
+    /// The member, nil when absent or null. A member of another type is noted as a problem and read as nil.
+    package mutating func optional<Value: Decodable>(_ name: String, _ type: Value.Type = Value.self) -> Value? {
+        known.insert(name)
+        let key = AnyKey(stringValue: name)
+        do {
+            return try container.decodeIfPresent(type, forKey: key)
+        } catch let nested as FieldProblems {
+            problems += nested.fields
+        } catch {
+            problems.append(Problem.Field(pointer: pointer(name), code: "wrong_type", detail: "must be \(Self.kind(of: type))"))
+        }
+        return nil
+    }
+
+    /// Like `optional`, and notes a problem when the member is absent.
+    package mutating func required<Value: Decodable>(_ name: String, _ type: Value.Type = Value.self) -> Value? {
+        let before = problems.count
+        let value = optional(name, type)
+        if value == nil && problems.count == before {
+            problems.append(Problem.Field(pointer: pointer(name), code: "required", detail: "must be given"))
+        }
+        return value
+    }
+
+    package mutating func note(_ name: String, _ code: String, _ detail: String) {
+        problems.append(Problem.Field(pointer: pointer(name), code: code, detail: detail))
+    }
+
+    /// Throws `FieldProblems` when anything was wrong, members that were never asked for included.
+    package mutating func finish() throws {
+        for key in container.allKeys.map(\.stringValue).filter({ !known.contains($0) }).sorted() {
+            problems.append(Problem.Field(pointer: pointer(key), code: "unknown_field", detail: "is not a field of this request"))
+        }
+        guard problems.isEmpty else { throw FieldProblems(fields: problems) }
+    }
+
+    package func pointer(_ name: String) -> String { "\(path)/\(Self.escaped(name))" }
+
+    /// RFC 6901 §3.
+    private static func escaped(_ name: String) -> String {
+        name.replacingOccurrences(of: "~", with: "~0").replacingOccurrences(of: "/", with: "~1")
+    }
+
+    private static func kind(of type: Any.Type) -> String {
+        switch type {
+        case is String.Type: "a string"
+        case is Bool.Type: "true or false"
+        case is Int.Type: "a whole number"
+        case is [String: String].Type: "an object of strings"
+        case is [String].Type: "an array of strings"
+        default: "an object"
+        }
+    }
+}
+
+/// What was wrong in a JSON body, place by place.
+package struct FieldProblems: Error, Sendable {
+    package var fields: [Problem.Field]
+
+    package init(fields: [Problem.Field]) { self.fields = fields }
+}

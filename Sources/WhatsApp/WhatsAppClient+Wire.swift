@@ -1,0 +1,130 @@
+import NIOCore
+import NIOWebSocket
+import WhatsAppWire
+
+/// Why a request got no result.
+enum RequestFailure: Error, Equatable, Sendable {
+    case notConnected
+    case disconnected
+    case timedOut
+    case canceled
+    /// The server's error code (protocol.md appendix B).
+    case refused(code: Int)
+
+    /// The server's code, or 0.
+    var serverCode: Int {
+        if case .refused(let code) = self { code } else { 0 }
+    }
+}
+
+/// Bytes in, stanzas out, and the way back.
+extension WhatsAppClient {
+    /// Takes one WebSocket frame. Returns what has to be done in tasks of its own; nil when the connection is over.
+    func received(_ frame: WebSocketFrame) -> [Job]? {
+        switch frame.opcode {
+        case .binary: connection?.isInBinaryMessage = true
+        case .text:
+            connection?.isInBinaryMessage = false
+            return []
+        case .continuation: break
+        case .ping:
+            write(WebSocketFrame(fin: true, opcode: .pong, maskKey: .random(), data: frame.unmaskedData))
+            return []
+        case .connectionClose: return nil
+        default: return []
+        }
+        guard connection?.isInBinaryMessage == true else { return [] }
+        let actions: [Link.Action]
+        let wasOpen = connection?.link.isOpen == true
+        do throws(WireError) {
+            actions = try connection?.link.received(frame.unmaskedData.readableBytesView, now: Int64(now().timeIntervalSince1970)) ?? []
+        } catch {
+            logger.warning("connection broken", metadata: ["error.code": "\(error.code.rawValue)"])
+            end(wasOpen ? .corruptStream : .handshakeFailed(code: error.code.rawValue))
+            return nil
+        }
+        var jobs: [Job] = []
+        for action in actions {
+            switch action {
+            case .send(let bytes): writeFrame(bytes)
+            case .opened: if connection?.pairing != nil { jobs.append(.announcePairing) }
+            case .node(let node): if let job = dispatch(node) { jobs.append(job) }
+            case .unreadableFrame: logger.warning("frame could not be read")
+            }
+        }
+        return jobs
+    }
+
+    /// Sends a stanza; nothing happens without an open connection.
+    func write(_ node: Node) {
+        do throws(WireError) {
+            writeEncoded(try NodeCodec.encode(node))
+        } catch {
+            logger.error("stanza could not be encoded", metadata: ["error.code": "\(error.code.rawValue)"])
+        }
+    }
+
+    /// Sends an encoded stanza. Sealing and handing over happen without a suspension in between, so the counter's order is the wire's.
+    /// False when there is no open connection; then nothing left.
+    @discardableResult
+    func writeEncoded(_ encoded: [UInt8]) -> Bool {
+        guard connection?.end == nil, connection?.link.isOpen == true else { return false }
+        do throws(WireError) {
+            guard let sealed = try connection?.link.seal(encoded) else { return false }
+            writeFrame(sealed)
+            return true
+        } catch {
+            logger.error("stanza could not be sealed", metadata: ["error.code": "\(error.code.rawValue)"])
+            end(.corruptStream)
+            return false
+        }
+    }
+
+    func writeFrame(_ bytes: [UInt8]) {
+        write(WebSocketFrame(fin: true, opcode: .binary, maskKey: .random(), data: ByteBuffer(bytes: bytes)))
+    }
+
+    private func write(_ frame: WebSocketFrame) {
+        let write = connection?.channel.writeAndFlush(frame)
+        connection?.lastWrite = write
+    }
+
+    /// Waits until everything written so far is with the operating system; false if the connection broke before.
+    func flushed() async -> Bool {
+        guard let write = connection?.lastWrite else { return false }
+        do {
+            try await write.get()
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    /// Asks the server something; the stanza gets its id here.
+    func request(_ stanza: Node, timeout: Duration) async throws(RequestFailure) -> Node {
+        guard var current = connection, current.end == nil, current.link.isOpen else { throw .notConnected }
+        current.lastRequest += 1
+        connection?.lastRequest = current.lastRequest
+        let id = "\(current.requestPrefix)-\(current.lastRequest)"
+        let key = Self.requestKey + id
+        guard waits.open(key) else { throw .notConnected }
+        defer { waits.close(key) }
+        var stanza = stanza
+        stanza.attributes["id"] = .string(id)
+        write(stanza)
+        switch await outcome(of: key, within: timeout) {
+        case .answer(let node):
+            guard node.string("type") == "error" else { return node }
+            throw .refused(code: node.child("error")?.smallNumber("code") ?? 0)
+        case .timedOut: throw .timedOut
+        case .disconnected, .proven: throw .disconnected
+        case .canceled: throw .canceled
+        }
+    }
+
+    /// Acknowledges a stanza (protocol.md 7.5), dropped or not.
+    func acknowledge(_ node: Node) {
+        guard let ack = InboundStanza.ack(for: node) else { return }
+        write(ack)
+    }
+}

@@ -1,0 +1,101 @@
+import API
+import Delivery
+import Domain
+import Foundation
+import Hummingbird
+import Logging
+import Postgres
+import Primitives
+import ServiceLifecycle
+import UnixSignals
+import Sessions
+import Simulator
+import Web
+import WhatsApp
+import WhatsAppWire
+
+/// One running process with all its parts: the only place that knows them all. A new part is a line or two here.
+struct Node {
+    struct Roles: OptionSet, Sendable {
+        let rawValue: Int
+        static let api = Roles(rawValue: 1)
+        static let engine = Roles(rawValue: 2)
+        static let cron = Roles(rawValue: 4)
+        static let all: Roles = [.api, .engine, .cron]
+    }
+
+    let workplace: Workplace
+    let roles: Roles
+    /// `ws://` address and root key of the simulator that test senders speak to; nil: test senders are left alone.
+    let simulator: (url: String, rootKey: PublicKey)?
+
+    /// Runs until SIGTERM, SIGINT or `shutdown` ends; parts stop in reverse order. `onListening` hears the port of the API.
+    func run(
+        signals: [UnixSignal] = [.sigterm, .sigint], others: [any Service] = [], onListening: @escaping @Sendable (Int) async -> Void = { _ in }
+    )
+        async throws
+    {
+        let gateway = workplace.gateway
+        let logger = workplace.logger
+        let notifications = Notifications(workplace.listenConfiguration, logger: logger)
+        var services: [any Service] = []
+        if let cluster = workplace.cluster { services.append(cluster) }
+        services += [gateway.databases.api, gateway.databases.engine, gateway.databases.cron, workplace.owner, notifications] as [any Service]
+        if roles.contains(.engine) {
+            let sessions = SenderSessions(
+                gateway: gateway, node: "node-\(Hex.encode(SystemRandom().bytes(8)))", configuration: try sessionSettings(),
+                notifications: notifications,
+                logger: logger)
+            services.append(sessions)
+            services.append(
+                DeliveryService(
+                    gateway: gateway, transport: sessions, notifications: notifications, claimDeadline: workplace.settings.delivery.claimDeadline,
+                    logger: logger))
+        }
+        if roles.contains(.cron) { services.append(CronService(gateway: gateway, logger: logger)) }
+        if roles.contains(.api) { services.append(webServer(onListening: onListening)) }
+        var configurations = services.map { ServiceGroupConfiguration.ServiceConfiguration(service: $0) }
+        configurations += others.map {
+            ServiceGroupConfiguration.ServiceConfiguration(
+                service: $0, successTerminationBehavior: .gracefullyShutdownGroup, failureTerminationBehavior: .gracefullyShutdownGroup)
+        }
+        try await ServiceGroup(
+            configuration: ServiceGroupConfiguration(services: configurations, gracefulShutdownSignals: signals, logger: logger)
+        ).run()
+    }
+
+    private func webServer(onListening: @escaping @Sendable (Int) async -> Void) -> some Service {
+        let router = Hummingbird.Router(context: WebContext.self)
+        let database = workplace.gateway.databases.api
+        Routes(gateway: workplace.gateway, maximumBody: workplace.settings.server.maximumBody).add(to: router) {
+            do {
+                try await database.execute("ready", "SELECT 1 AS ready", deadline: .seconds(2))
+                return []
+            } catch {
+                return ["database_unavailable"]
+            }
+        }
+        DocsRoutes.add(to: router)
+        return Application(
+            router: router,
+            configuration: ApplicationConfiguration(
+                address: .hostname(workplace.settings.server.host, port: workplace.settings.server.port), serverName: nil),
+            onServerRunning: { channel in await onListening(channel.localAddress?.port ?? 0) }, logger: workplace.logger)
+    }
+
+    private func sessionSettings() throws -> SenderSessions.Configuration {
+        let settings = workplace.settings.whatsApp
+        guard let version = ClientVersion(settings.version) else { throw Failure("whatsapp.client_version must be three numbers") }
+        func configuration(_ url: String, _ rootKey: PublicKey) -> WhatsAppConfiguration {
+            var configuration = WhatsAppConfiguration(
+                url: url, rootKey: rootKey, version: version, deviceName: settings.deviceName)
+            configuration.firstPreKeys = settings.initialPreKeys
+            return configuration
+        }
+        let root = try Hex.decode(settings.rootKey).flatMap { $0.isEmpty ? nil : try PublicKey($0) } ?? CertificateChain.productionRoot
+        return SenderSessions.Configuration(
+            live: configuration(settings.endpoint, root), test: simulator.map { configuration($0.url, $0.rootKey) },
+            leaseTTL: workplace.settings.delivery.leaseTimeToLive, limit: workplace.settings.delivery.sendersPerNode,
+            loginsPerSecond: workplace.settings.delivery.loginsPerSecond)
+    }
+}

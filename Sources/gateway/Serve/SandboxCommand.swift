@@ -1,0 +1,42 @@
+import ArgumentParser
+import Domain
+import Foundation
+import Logging
+import Primitives
+import ServiceLifecycle
+import Simulator
+
+/// `gateway sandbox`: everything in one process, with a WhatsApp simulator instead of WhatsApp.
+struct SandboxCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sandbox", abstract: "Runs PostgreSQL, a WhatsApp simulator, the API and the engine, and sends one real message.",
+        discussion: "Nothing ever reaches WhatsApp. The data directory is .build/sandbox unless data_dir or GATEWAY_DATA_DIR says otherwise.")
+
+    @OptionGroup var options: Options
+    @Flag(help: "End after the first message; exit 0 only if it was delivered.")
+    var once = false
+
+    func run() async throws {
+        let settings = try options.settings { environment in
+            environment.merging([
+                "GATEWAY_DATA_DIR": FileManager.default.currentDirectoryPath + "/.build/sandbox", "GATEWAY_DELIVERY_LOGINS_PER_SECOND": "100",
+            ]) { given, _ in given }
+        }
+        let logger = options.logger(settings)
+        var simulatorSettings = WhatsAppSimulator.Configuration()
+        simulatorSettings.port = settings.sandbox.port
+        let simulator = try await WhatsAppSimulator.start(configuration: simulatorSettings, logger: logger)
+        let workplace = try await Workplace.open(settings, logger: logger)
+        let node = Node(workplace: workplace, roles: .all, simulator: (simulator.webSocketURL, simulator.rootKey))
+        let demo = SandboxDemo(workplace: workplace, simulator: simulator, senders: settings.sandbox.senders, once: once)
+        do {
+            try await node.run(others: [demo]) { port in demo.listening(on: port) }
+        } catch let failure as Failure {
+            try await workplace.close()
+            await simulator.stop()
+            throw failure
+        }
+        try await workplace.close()
+        await simulator.stop()
+    }
+}

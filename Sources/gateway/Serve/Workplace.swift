@@ -1,0 +1,95 @@
+import Domain
+import Foundation
+import Logging
+import Postgres
+import Secrets
+
+/// Database, keys and the domain: what `serve` and every verb need before they can do anything.
+///
+/// With no `database.url` it opens the embedded cluster in the data directory; whoever opened it first stops it.
+struct Workplace: Sendable {
+    let settings: Settings
+    let gateway: Gateway
+    let cluster: EmbeddedCluster?
+    /// The migrator's login; owner of the tables.
+    let owner: Database
+    let logger: Logger
+    /// For LISTEN, which needs a direct connection.
+    let listenConfiguration: Database.Configuration
+
+    /// Opens everything and applies migrations that are due.
+    /// - Throws: `Failure` with what to do; `KeyRingFailure`, `MigrationError`, `DatabaseError`.
+    static func open(_ settings: Settings, logger: Logger) async throws -> Workplace {
+        try makeDirectory(settings.dataDirectory)
+        var cluster: EmbeddedCluster?
+        var urls = (
+            api: settings.database.url, engine: settings.database.engineURL, cron: settings.database.cronURL, owner: settings.database.migratorURL
+        )
+        if settings.database.url.isEmpty {
+            let opened = try await EmbeddedCluster.open(directory: settings.dataDirectory, logger: logger)
+            cluster = opened
+            urls = (
+                opened.connectionString(role: "gateway_api"), opened.connectionString(role: "gateway_engine"),
+                opened.connectionString(role: "gateway_cron"), opened.connectionString()
+            )
+        }
+        do {
+            func database(_ url: String, _ connections: Int, _ name: String) -> Database {
+                Database(
+                    Database.Configuration(url: url, connections: connections, name: "gateway-\(name)", pooler: settings.database.usesPooler),
+                    logger: logger)
+            }
+            let owner = database(urls.owner, 1, "migrator")
+            _ = try await Migrator(database: owner, migrations: Migrations.all).migrate()
+            let databases = Databases(
+                api: database(urls.api, 8, "api"), engine: database(urls.engine, 8, "engine"), cron: database(urls.cron, 1, "cron"))
+            let keyRing = try await openKeys(settings, owner: owner)
+            return Workplace(
+                settings: settings, gateway: Gateway(databases: databases, keyRing: keyRing, logger: logger), cluster: cluster, owner: owner,
+                logger: logger,
+                listenConfiguration: Database.Configuration(url: urls.engine, connections: 1, name: "gateway-hints", pooler: false))
+        } catch {
+            try await cluster?.stop()
+            throw error
+        }
+    }
+
+    /// Opens, runs `body`, and closes again.
+    static func use<Result>(_ settings: Settings, logger: Logger, _ body: (Workplace) async throws -> Result) async throws -> Result {
+        let workplace = try await open(settings, logger: logger)
+        do {
+            let result = try await body(workplace)
+            try await workplace.close()
+            return result
+        } catch {
+            try await workplace.close()
+            throw error
+        }
+    }
+
+    func close() async throws {
+        await gateway.databases.api.close()
+        await gateway.databases.engine.close()
+        await gateway.databases.cron.close()
+        await owner.close()
+        try await cluster?.stop()
+    }
+
+    /// Keys are made only for a database that holds no account yet: a missing key would make what is sealed unreadable for ever.
+    private static func openKeys(_ settings: Settings, owner: Database) async throws -> KeyRing {
+        let hasAccounts = try await owner.queryOne(
+            "keys.accounts", "SELECT EXISTS (SELECT FROM accounts) AS present", access: .readOnly
+        ) { row in try row.column("present", as: Bool.self) }
+        return try KeyRing.open(directory: settings.keyDirectory, createIfMissing: hasAccounts == false)
+    }
+
+    private static func makeDirectory(_ path: String) throws {
+        guard !FileManager.default.fileExists(atPath: path) else { return }
+        do {
+            // Searchable by others: the embedded PostgreSQL runs as another user when the gateway runs as root. What lies inside is closed.
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o711])
+        } catch {
+            throw Failure("cannot create data_dir \(path): \(error.localizedDescription)")
+        }
+    }
+}

@@ -1,0 +1,181 @@
+import Foundation
+import Primitives
+import Simulator
+
+/// Messages sent over one gateway that is killed again and again, and the reckoning at the end.
+struct Campaign {
+    let gateway: GatewayProcess
+    let simulator: WhatsAppSimulator
+    let sabotage: String?
+    private var generator: SplitMix
+    private var key = ""
+    private var account = ""
+    /// Nonce → message id and recipient.
+    private var sent: [String: (id: String, number: String)] = [:]
+    private var killCount = 0
+
+    init(gateway: GatewayProcess, simulator: WhatsAppSimulator, sabotage: String?, seed: UInt64) {
+        self.gateway = gateway
+        self.simulator = simulator
+        self.sabotage = sabotage
+        generator = SplitMix(state: seed)
+    }
+
+    struct Stuck: Error, CustomStringConvertible {
+        var description: String
+    }
+
+    mutating func run(kills: Int, messages: Int) async throws -> KillMatrix.Result {
+        try setUp()
+        try await gateway.start(sabotage: sabotage)
+        for label in ["one", "two"] { try await pairSender(label) }
+
+        for point in Failpoint.allCases { try await killAt(point) }
+        try await killAtRandom(kills, messages: messages)
+        return try await reckon()
+    }
+
+    // MARK: Steps
+
+    private mutating func setUp() throws {
+        guard let account = try gateway.verb(["account", "create", "Kill matrix"])["id"] as? String else { throw Stuck(description: "no account id") }
+        self.account = account
+        guard let key = try gateway.verb(["key", "create", "--account", account, "--label", "proof", "--test"])["secret"] as? String else {
+            throw Stuck(description: "no key")
+        }
+        self.key = key
+    }
+
+    private func pairSender(_ label: String) async throws {
+        let created = try await call("POST", "/v1/senders", body: ["label": label])
+        guard let id = created.body["id"] as? String else { throw Stuck(description: "sender was not created: \(created.status)") }
+        _ = try await call("POST", "/v1/senders/\(id)/pairing", body: [:])
+        var scanned = ""
+        try await wait("sender \(label) to be ready", for: .seconds(60)) {
+            let pairing = try await call("GET", "/v1/senders/\(id)/pairing")
+            if let qr = pairing.body["qr"] as? String, qr != scanned {
+                scanned = qr
+                _ = try? simulator.scan(qr: qr)
+            }
+            let sender = try await call("GET", "/v1/senders/\(id)")
+            return (sender.body["state"] as? [String: Any])?["code"] as? String == "ready"
+        }
+    }
+
+    /// One message during which the gateway kills itself right after a state transition; then it starts again.
+    private mutating func killAt(_ point: Failpoint) async throws {
+        gateway.stop()
+        try await gateway.start(failpoint: point.rawValue, sabotage: sabotage)
+        await post(retrying: false)
+        guard await gateway.waitForDeath(timeout: .seconds(60)) else { throw Stuck(description: "failpoint \(point.rawValue) was never reached") }
+        killCount += 1
+        try await gateway.start(sabotage: sabotage)
+        await post(retrying: true)
+    }
+
+    private mutating func killAtRandom(_ kills: Int, messages: Int) async throws {
+        let perKill = max(1, messages / max(1, kills))
+        for _ in 0..<kills {
+            for _ in 0..<perKill { await post(retrying: false) }
+            try await ContinuousClock().sleep(for: .milliseconds(Int(generator.next() % 250)))
+            gateway.kill()
+            killCount += 1
+            try await gateway.start(sabotage: sabotage)
+            await post(retrying: true)
+        }
+    }
+
+    /// Nonces whose request had no answer: posted again with the same idempotency key once the gateway is back.
+    private var unanswered: [(nonce: String, number: String)] = []
+
+    private mutating func post(retrying: Bool) async {
+        var pending = unanswered
+        unanswered = []
+        if !retrying || pending.isEmpty {
+            pending.append(
+                ("nonce-\(sent.count + pending.count)-\(generator.next() % 1_000_000)", "6281\(10_000_000 + generator.next() % 40 * 17 + 10)"))
+        }
+        for (nonce, number) in pending {
+            let body: [String: Any] = ["to": "+\(number)", "type": "text", "text": ["body": nonce], "reference": nonce]
+            let answer = try? await HTTP.request("POST", gateway.baseURL + "/v1/messages", key: key, idempotencyKey: nonce, body: body, timeout: 5)
+            if let answer, answer.status == 202, let id = answer.body["id"] as? String {
+                sent[nonce] = (id, number)
+            } else {
+                unanswered.append((nonce, number))
+            }
+        }
+    }
+
+    private mutating func reckon() async throws -> KillMatrix.Result {
+        for _ in 0..<20 where !unanswered.isEmpty { await post(retrying: true) }
+        var open = Set(sent.values.map(\.id))
+        var result = KillMatrix.Result(title: sabotage.map { "kill matrix, sabotage \($0)" } ?? "kill matrix")
+        let clock = ContinuousClock()
+        let end = clock.now.advanced(by: .seconds(180))
+        while !open.isEmpty && clock.now < end {
+            for id in open {
+                let answer = try await call("GET", "/v1/messages/\(id)")
+                if let status = answer.body["status"] as? String, ["delivered", "read", "failed", "expired", "unconfirmed"].contains(status) {
+                    open.remove(id)
+                    if status != "delivered" && status != "read" { result.unsettled.append("\(id)=\(status)") }
+                }
+            }
+            try await clock.sleep(for: .milliseconds(200))
+        }
+        result.unsettled += open.sorted()
+        result.accepted = sent.count
+        result.kills = killCount
+
+        // (device, nonce) → how often it was shown, over all ids and senders.
+        var shown: [String: Int] = [:]
+        var devices: [String: Set<String>] = [:]
+        for message in simulator.received(limit: 400_000) where !message.isOwnCopy {
+            guard let nonce = message.text, let (_, number) = sent[nonce] else {
+                if message.shown > 0 { result.unexpected += 1 }
+                continue
+            }
+            if message.number != number { result.unexpected += 1 }
+            shown["\(message.device) \(nonce)", default: 0] += message.shown
+            devices[message.number, default: []].insert(message.device)
+        }
+        for (nonce, (_, number)) in sent.sorted(by: { $0.key < $1.key }) {
+            let expected = devices[number] ?? []
+            if expected.isEmpty { result.lost.append(nonce) }
+            for device in expected {
+                switch shown["\(device) \(nonce)", default: 0] {
+                case 0: result.lost.append("\(device) \(nonce)")
+                case 1: result.shownOnce += 1
+                default: result.shownTwice.append("\(device) \(nonce)")
+                }
+            }
+        }
+        return result
+    }
+
+    private func call(_ method: String, _ path: String, body: [String: Any]? = nil) async throws -> HTTP.Answer {
+        try await HTTP.request(method, gateway.baseURL + path, key: key, body: body)
+    }
+
+    private func wait(_ what: String, for limit: Duration, until isTrue: () async throws -> Bool) async throws {
+        let clock = ContinuousClock()
+        let end = clock.now.advanced(by: limit)
+        while clock.now < end {
+            if try await isTrue() { return }
+            try await clock.sleep(for: .milliseconds(100))
+        }
+        throw Stuck(description: "waited in vain for \(what)")
+    }
+}
+
+/// A small seeded generator (SplitMix64), so that a run can be repeated.
+struct SplitMix {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+}

@@ -1,0 +1,131 @@
+import Synchronization
+import Testing
+
+@testable import Postgres
+
+/// A door that stays shut until it is opened.
+final class Gate: Sendable {
+    private let state = Mutex<(isOpen: Bool, waiters: [CheckedContinuation<Void, Never>])>((false, []))
+
+    func open() {
+        state.withLock { state in
+            defer { state = (true, []) }
+            return state.waiters
+        }.forEach { $0.resume() }
+    }
+
+    func wait() async {
+        await withCheckedContinuation { continuation in
+            let isOpen = state.withLock { state in
+                if !state.isOpen { state.waiters.append(continuation) }
+                return state.isOpen
+            }
+            if isOpen { continuation.resume() }
+        }
+    }
+}
+
+@Suite struct GroupCommitTests {
+    private struct Poison: Error {}
+
+    @Test func `a lone item is written alone, and a crowd shares writes`() async throws {
+        let sizes = Mutex<[Int]>([])
+        let gate = Gate()
+        let group = GroupCommit<Int, Int>(maximum: 100, lanes: 1) { items in
+            let isFirst = sizes.withLock { sizes in
+                sizes.append(items.count)
+                return sizes.count == 1
+            }
+            if isFirst { await gate.wait() }
+            return items.map { .success($0 * 2) }
+        }
+        try await withThrowingTaskGroup(of: (Int, Int).self) { tasks in
+            for number in 0..<251 { tasks.addTask { (number, try await group.submit(number)) } }
+            while group.depth < 250 { await Task.yield() }
+            gate.open()
+            for try await (number, doubled) in tasks { #expect(doubled == number * 2) }
+        }
+        #expect(sizes.withLock { $0 } == [1, 100, 100, 50])
+        #expect(group.depth == 0)
+    }
+
+    @Test func `a poisoned item fails only itself, in the real database`() async throws {
+        try await withDatabase(connections: 2) { database, _ in
+            try await database.execute("table", "CREATE TABLE item (id int8 PRIMARY KEY CHECK (id <> 13))")
+            let group = GroupCommit<Int, Void>(maximum: 50, lanes: 2) { ids in
+                try await database.execute("insert", "INSERT INTO item SELECT unnest(\(ids))")
+                return ids.map { _ in .success(()) }
+            }
+            let failed = await withTaskGroup(of: Int?.self) { tasks in
+                for id in 0..<300 {
+                    tasks.addTask {
+                        do {
+                            try await group.submit(id)
+                            return nil
+                        } catch {
+                            return id
+                        }
+                    }
+                }
+                return await tasks.reduce(into: Set<Int>()) { if let id = $1 { $0.insert(id) } }
+            }
+            #expect(failed == [13])
+            #expect(try await database.query("count", "SELECT count(*) AS v FROM item") { try $0["v"] as Int } == [299])
+        }
+    }
+
+    @Test func `results are each item's own, and an unknown outcome is not tried again`() async throws {
+        let writes = Mutex(0)
+        let group = GroupCommit<Int, Int>(maximum: 10, lanes: 1) { items in
+            writes.withLock { $0 += 1 }
+            if items.contains(7) { throw DatabaseError(.commitUnknown) }
+            return items.map { $0 == 3 ? .failure(Poison()) : .success($0) }
+        }
+        #expect(try await group.submit(1) == 1)
+        await #expect(throws: Poison.self) { try await group.submit(3) }
+        await #expect(throws: DatabaseError(.commitUnknown)) { try await group.submit(7) }
+        #expect(writes.withLock { $0 } == 3)
+    }
+
+    @Test func `cancelling takes a waiting item out, but never one that is being written`() async throws {
+        let gate = Gate()
+        let (began, signal) = AsyncStream.makeStream(of: Void.self)
+        let written = Mutex<[Int]>([])
+        let group = GroupCommit<Int, Int>(maximum: 10, lanes: 1, queueLimit: 1) { items in
+            signal.yield()
+            await gate.wait()
+            written.withLock { $0 += items }
+            return items.map { .success($0) }
+        }
+        let leader = Task { try await group.submit(1) }
+        for await _ in began { break }
+        let waiting = Task { try await group.submit(2) }
+        while group.depth < 1 { await Task.yield() }
+        await #expect(throws: DatabaseError.self) { try await group.submit(3) }  // the queue is full
+        leader.cancel()
+        waiting.cancel()
+        await #expect(throws: CancellationError.self) { try await waiting.value }
+        gate.open()
+        #expect(try await leader.value == 1)
+        #expect(try await group.submit(4) == 4)
+        #expect(written.withLock { $0 } == [1, 4])
+    }
+
+    @Test func `a thousand items cancelled at random each end exactly once`() async throws {
+        let group = GroupCommit<Int, Int>(maximum: 16, lanes: 3) { items in
+            await Task.yield()
+            return items.map { .success($0) }
+        }
+        await withTaskGroup(of: Void.self) { tasks in
+            for number in 0..<1_000 {
+                tasks.addTask {
+                    let task = Task { try await group.submit(number) }
+                    if number % 3 == 0 { task.cancel() }
+                    if case .success(let value) = await task.result { #expect(value == number) }
+                }
+            }
+        }
+        #expect(group.depth == 0)
+        #expect(try await group.submit(5) == 5)
+    }
+}

@@ -1,0 +1,68 @@
+import Logging
+import Primitives
+import Simulator
+import Testing
+import WhatsAppWire
+
+@testable import WhatsApp
+
+/// A simulator, one client with its store, and the phone that scans its codes.
+struct ClientRig: Sendable {
+    let simulator: WhatsAppSimulator
+    let client: WhatsAppClient
+    let store: MemoryDeviceStore
+    let observer: RecordingObserver
+
+    static let number = "15550100999"
+
+    /// Runs `body` against a running client and stops everything afterwards.
+    static func run(
+        scanning number: String? = Self.number, configure: (inout WhatsAppConfiguration) -> Void = { _ in }, rootKey: PublicKey? = nil,
+        _ body: (ClientRig) async throws -> Void
+    ) async throws {
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let simulator = try await WhatsAppSimulator.start(logger: logger)
+        var configuration = WhatsAppConfiguration(url: simulator.webSocketURL, rootKey: rootKey ?? simulator.rootKey)
+        configuration.firstPreKeys = 30
+        configuration.lateAckGrace = .milliseconds(50)
+        configure(&configuration)
+        let store = MemoryDeviceStore()
+        let observer = RecordingObserver { code in
+            guard let number else { return }
+            do { try simulator.scan(qr: code, number: number) } catch { Issue.record(error) }
+        }
+        let client = WhatsAppClient(configuration: configuration, dialer: Dialer(), store: store, observer: observer, logger: logger)
+        let rig = ClientRig(simulator: simulator, client: client, store: store, observer: observer)
+        async let running: Void = client.run()
+        do {
+            try await body(rig)
+        } catch {
+            await client.stop()
+            await running
+            await simulator.stop()
+            throw error
+        }
+        await client.stop()
+        await running
+        await simulator.stop()
+    }
+
+    /// Sends a text, committing as a caller would.
+    @discardableResult
+    func send(_ text: String, to number: String, id: String? = nil, builds: Builds? = nil) async throws(SendFailure) -> Acknowledgement {
+        let message = OutgoingMessage(id: id ?? Self.newID(), recipientNumber: number, body: .text(text), messageSecret: SystemRandom().bytes(32))
+        return try await client.send(message) { [store] preWire in
+            await builds?.note(preWire)
+            try await store.commit(preWire)
+        }
+    }
+
+    static func newID() -> String { MessageID.make(unixSeconds: 1_800_000_000, ownNumber: number, random: SystemRandom().bytes(16)) }
+}
+
+/// Counts pre-wire calls.
+actor Builds {
+    private(set) var all: [PreWire] = []
+    func note(_ preWire: PreWire) { all.append(preWire) }
+}

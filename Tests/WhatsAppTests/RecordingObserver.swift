@@ -1,0 +1,62 @@
+import WhatsAppWire
+
+@testable import WhatsApp
+
+/// Keeps what a client reports, and lets a test wait for it.
+actor RecordingObserver: DeviceObserver {
+    private(set) var states: [ConnectionState] = []
+    private(set) var codes: [String] = []
+    private(set) var receipts: [Receipt] = []
+    private(set) var pairings = 0
+    private(set) var identityChanges = 0
+    private let scan: @Sendable (String) async -> Void
+    private var waiters: [(isMet: (RecordingObserver) -> Bool, continuation: CheckedContinuation<Void, Never>)] = []
+
+    /// - Parameter scan: what the phone's owner does with a code.
+    init(scan: @escaping @Sendable (String) async -> Void) { self.scan = scan }
+
+    func pairingCode(_ text: String, validFor: Duration) async {
+        codes.append(text)
+        changed()
+        await scan(text)
+    }
+
+    func paired(_ credentials: DeviceCredentials) async throws {
+        pairings += 1
+        changed()
+    }
+
+    func stateChanged(_ state: ConnectionState) async {
+        states.append(state)
+        changed()
+    }
+
+    func received(_ receipt: Receipt) async throws {
+        receipts.append(receipt)
+        changed()
+    }
+
+    func identityChanged() async {
+        identityChanges += 1
+        changed()
+    }
+
+    /// Waits until the condition holds; checked after every event.
+    func until(_ isMet: @escaping @Sendable (isolated RecordingObserver) -> Bool) async {
+        if isMet(self) { return }
+        await withCheckedContinuation { continuation in
+            waiters.append(({ observer in observer.assumeIsolated { isMet($0) } }, continuation))
+        }
+    }
+
+    /// Waits until `state` was reported at least `count` times.
+    func until(_ state: ConnectionState, count: Int = 1) async {
+        await until { observer in observer.states.filter { $0 == state }.count >= count }
+    }
+
+    private func changed() {
+        let met = waiters.filter { $0.isMet(self) }
+        waiters.removeAll { $0.isMet(self) }
+        for waiter in met { waiter.continuation.resume() }
+    }
+}

@@ -94,13 +94,15 @@ let package = Package(
         .executableTarget(
             name: "prove",
             dependencies: [
-                "Conformance", "Simulator", "Primitives", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Conformance", "Simulator", "Primitives", "Domain", "Secrets", "Postgres", "WhatsApp", logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: house),
         .executableTarget(
             name: "Benchmarks",
             dependencies: [
-                "Primitives", "Simulator", "Domain", "Postgres", hummingbird, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Primitives", "Simulator", "Postgres", hummingbird, logging, lifecycle,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ] + nio,
             swiftSettings: house),
         .target(
@@ -115,7 +117,13 @@ let package = Package(
         tests("WhatsAppTests", ["WhatsApp", "Simulator", "WhatsAppWire", "SignalProtocol", "Primitives"]),
         tests("SimulatorTests", ["Simulator", "WhatsAppWire", "SignalProtocol", "Primitives"]),
         tests("DomainTests", ["Domain", "Postgres", "Secrets"]),
-        tests("SessionsTests", ["Sessions", "Domain", "Simulator", "WhatsApp"]),
+        tests(
+            "SessionsTests",
+            [
+                "Sessions", "Delivery", "Domain", "Postgres", "Secrets", "Simulator", "WhatsApp", "WhatsAppWire", "SignalProtocol", "Primitives",
+                lifecycle,
+                logging,
+            ]),
         tests("APITests", ["API", "Web", "Domain", .product(name: "HummingbirdTesting", package: "hummingbird")]),
         tests("GatewayTests", ["gateway", "Domain"]),
     ]

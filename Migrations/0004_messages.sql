@@ -143,12 +143,12 @@ CREATE TABLE wire_ids (
 );
 CREATE INDEX wire_ids_message ON wire_ids (message_id);
 
--- Keyed hashes of the client's key and of the request; neither can be read back.
+-- Keyed hashes of the client's key and of the request; neither can be read back. The resource is what the first request made.
 CREATE TABLE idempotency (
     account_id uuid NOT NULL,
     key_index bytea NOT NULL CHECK (length(key_index) = 16),
     fingerprint bytea NOT NULL CHECK (length(fingerprint) = 16),
-    message_id uuid NOT NULL,
+    resource_id uuid NOT NULL,
     expires_at timestamptz NOT NULL,
     PRIMARY KEY (account_id, key_index)
 );

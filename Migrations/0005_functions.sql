@@ -4,10 +4,10 @@ SET LOCAL ROLE gateway_schema;
 -- Who owns this key id? Everything that is needed to check the secret, in one row; `now` is not compared here.
 CREATE FUNCTION gateway_find_api_key(wanted text)
 RETURNS TABLE (account_id uuid, key_id uuid, verifier text, test boolean, scopes text[], allowed_senders uuid[], expires_at timestamptz,
-    revoked_at timestamptz, account_state text)
+    revoked_at timestamptz, account_state text, calling_code text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
-    SELECT k.account_id, k.key_id, k.verifier, k.test, k.scopes, k.allowed_senders, k.expires_at, k.revoked_at, a.state
+    SELECT k.account_id, k.key_id, k.verifier, k.test, k.scopes, k.allowed_senders, k.expires_at, k.revoked_at, a.state, a.default_calling_code
     FROM api_keys k
     JOIN accounts a ON a.account_id = k.account_id
     WHERE k.lookup = wanted

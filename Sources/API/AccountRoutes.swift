@@ -8,6 +8,8 @@ extension Routes {
     func closeAccount(_ request: Request, _ context: WebContext) async throws -> Response {
         let caller = try context.authenticated()
         try caller.require(.manage)
+        // By nature the same twice: the first call refuses the key of every later one.
+        _ = try idempotencyKey(request)
         let body = try await JSONBody.read(CloseAccountBody.self, from: request, limit: maximumBody)
         guard body.confirm == caller.account.description else {
             throw Problem(
@@ -15,7 +17,7 @@ extension Routes {
                 fields: [.init(pointer: "/confirm", code: "mismatch", detail: "is another id")])
         }
         guard let receipt = try await gateway.closing.close(caller.account, now: now) else {
-            throw Problem(.invalidKey, "The account is closed already.")
+            throw AccountGone(account: caller.account)
         }
         return JSONResponse.make(ClosingReceiptJSON(receipt))
     }

@@ -11,7 +11,17 @@ extension Routes {
         let key = try idempotencyKey(request)
         let body = try await JSONBody.read(SendMessageBody.self, from: request, limit: maximumBody)
         let time = now()
-        let accepted = try await gateway.messages.accept(try body.message(now: time), caller: caller, idempotencyKey: key, now: time)
+        let accepted: Accepted
+        do {
+            let message = try body.message(caller, now: time)
+            accepted = try await gateway.messages.accept(message, caller: caller, idempotencyKey: key, now: time)
+        } catch let invalid as InvalidMessage {
+            // A repeated request is answered as it first was, though its expires_at has come near meanwhile.
+            guard let key, let message = try body.messageInItsTime(caller, now: time),
+                let earlier = try await gateway.messages.repeated(message, caller: caller, idempotencyKey: key, now: time)
+            else { throw invalid }
+            accepted = earlier
+        }
         var response = JSONResponse.make(
             MessageJSON(accepted.message), status: .accepted, headers: [.location: "/v1/messages/\(accepted.message.id)"])
         if accepted.replayed { response.headers[.idempotentReplayed] = "true" }
@@ -22,7 +32,11 @@ extension Routes {
     func listMessages(_ request: Request, _ context: WebContext) async throws -> Response {
         let caller = try context.authenticated()
         try caller.require(.read)
-        let page = try await gateway.messages.list(try filter(request), page: try page(request, of: Message.self), account: caller.account)
+        var query = QueryFields(request)
+        let filter = filter(&query, caller)
+        let wanted = page(&query, of: Message.self)
+        try query.finish()
+        let page = try await gateway.messages.list(filter, page: wanted, account: caller.account)
         return JSONResponse.make(ListJSON(page.data.map(MessageJSON.init), next: page.next?.description))
     }
 
@@ -44,28 +58,16 @@ extension Routes {
         return JSONResponse.make(EventListJSON(data: events.map(EventJSON.init)))
     }
 
-    private func filter(_ request: Request) throws -> MessageFilter {
-        let query = request.uri.queryParameters
-        var filter = MessageFilter()
-        var problems: [Problem.Field] = []
-        if let text = query["status"] {
-            filter.status = MessageStatus(rawValue: String(text))
-            if filter.status == nil { problems.append(.init(pointer: "/status", code: "invalid_value", detail: "is no message status")) }
-        }
-        if let text = query["sender"] {
-            filter.sender = try? Sender.ID(String(text))
-            if filter.sender == nil { problems.append(.init(pointer: "/sender", code: "invalid_id", detail: "a sender id is snd_…")) }
-        }
-        if let text = query["to"] {
-            filter.recipient = try? E164(String(text))
-            if filter.recipient == nil { problems.append(.init(pointer: "/to", code: "invalid_number", detail: "is no E.164 number")) }
-        }
-        if let text = query["reference"] {
-            filter.reference = try? Reference(String(text))
-            if filter.reference == nil { problems.append(.init(pointer: "/reference", code: "invalid_value", detail: "has 1 to 255 characters")) }
-        }
-        guard problems.isEmpty else { throw Problem(.invalidRequest, "See errors for the query parameters to correct.", fields: problems) }
-        return filter
+    private func filter(_ query: inout QueryFields, _ caller: Caller) -> MessageFilter {
+        MessageFilter(
+            status: query.read("status", "invalid_value", "is no message status") { MessageStatus(rawValue: $0) },
+            sender: query.read("sender", "invalid_id", "a sender id is snd_…") { try Sender.ID($0) },
+            recipient: query.read("to", "invalid_number", "is no E.164 number; a plus sign in a query is %2B") {
+                try E164($0, defaultCallingCode: caller.callingCode)
+            },
+            reference: query.read("reference", "invalid_value", "has 1 to 255 characters") { try Reference($0) },
+            createdFrom: query.read("created_from", "not_a_time", "is an RFC 3339 time", Timestamp.parse),
+            createdBefore: query.read("created_before", "not_a_time", "is an RFC 3339 time", Timestamp.parse))
     }
 
     private static var noSuchMessage: Problem { Problem(.notFound, "There is no such message in this account.") }

@@ -2,6 +2,7 @@ import Domain
 import Foundation
 import Hummingbird
 import NIOCore
+import ServiceLifecycle
 import Web
 
 extension Routes {
@@ -9,12 +10,12 @@ extension Routes {
     func startPairing(_ request: Request, _ context: WebContext) async throws -> Response {
         let caller = try context.authenticated()
         try caller.require(.manage)
+        // By nature the same twice: a pairing under way is renewed.
+        _ = try idempotencyKey(request)
+        try await JSONBody.readNothing(from: request, limit: maximumBody)
         let sender = try await sender(context, caller)
-        guard sender.pairedAt == nil || sender.state == .loggedOut else {
-            throw Problem(.alreadyPaired, "Remove the sender first, or create another one.")
-        }
         guard try await gateway.pairing.request(sender: sender.id, account: caller.account, now: now()) != nil else {
-            throw Problem(.alreadyPaired, "The sender cannot be paired in its present state.")
+            throw Problem(.alreadyPaired, "The sender is linked and in use: remove it first, or create another one.")
         }
         return JSONResponse.make(try await pairing(of: sender.id, caller), status: .accepted)
     }
@@ -34,20 +35,26 @@ extension Routes {
             body: ResponseBody(byteBuffer: ByteBuffer(string: code.svg)))
     }
 
-    /// One event at each change; ends when the sender is paired, the pairing is over, or after ten minutes.
+    /// One event at each change, and a comment every 15 seconds that finds out whether the client is still there. Ends when the sender is
+    /// paired, the pairing is over, the gateway stops, or after ten minutes.
     private func stream(of sender: Sender.ID, _ caller: Caller) -> Response {
         let body = ResponseBody { writer in
             var shown: PairingJSON?
             let clock = ContinuousClock()
             let end = clock.now.advanced(by: .seconds(600))
-            while clock.now < end {
+            var written = clock.now
+            while clock.now < end, !Task.isShuttingDownGracefully {
                 let current = try await pairing(of: sender, caller)
                 if current != shown {
                     shown = current
-                    var response = ByteBuffer(string: "event: pairing\ndata: ")
-                    response.writeBytes(try PairingJSON.encoder.encode(current))
-                    response.writeString("\n\n")
-                    try await writer.write(response)
+                    var event = ByteBuffer(string: "event: pairing\ndata: ")
+                    event.writeBytes(try JSONResponse.bytes(current))
+                    event.writeString("\n\n")
+                    try await writer.write(event)
+                    written = clock.now
+                } else if written.duration(to: clock.now) > .seconds(15) {
+                    try await writer.write(ByteBuffer(string: ": waiting\n\n"))
+                    written = clock.now
                 }
                 if current.isOver { break }
                 try await clock.sleep(for: .milliseconds(500))
@@ -57,48 +64,10 @@ extension Routes {
         return Response(status: .ok, headers: [.contentType: "text/event-stream", .cacheControl: "no-store"], body: body)
     }
 
+    /// The pairing is read before its sender: success removes the one and marks the other in one transaction, so this never sees neither.
     private func pairing(of sender: Sender.ID, _ caller: Caller) async throws -> PairingJSON {
-        guard let row = try await gateway.senders.get(sender, account: caller.account) else {
-            throw Self.noSuchSender
-        }
-        return PairingJSON(row, try await gateway.pairing.current(sender: sender, account: caller.account, now: now()))
-    }
-}
-
-/// A pairing as callers see it (schema `Pairing` of openapi.yaml).
-struct PairingJSON: Encodable, Equatable {
-    /// Times in the one form of the API.
-    static var encoder: JSONEncoder {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
-        return encoder
-    }
-
-    var sender: String
-    /// waiting: no code yet. showing: a code to scan. paired. ended: not paired, and nothing is offered any more.
-    var state: String
-    var qr: String?
-    var expiresAt: String?
-    var reason: String?
-
-    enum CodingKeys: String, CodingKey {
-        case sender, state, qr, reason
-        case expiresAt = "expires_at"
-    }
-
-    var isOver: Bool { state == "paired" || state == "ended" }
-
-    init(_ sender: Sender, _ pairing: Pairing?) {
-        self.sender = sender.id.description
-        if sender.pairedAt != nil && sender.state != .loggedOut && sender.state != .pairing {
-            state = "paired"
-        } else if let pairing {
-            state = pairing.code == nil ? "waiting" : "showing"
-            qr = pairing.code?.text
-            expiresAt = Timestamp.text(pairing.code?.validUntil ?? pairing.expiresAt)
-        } else {
-            state = "ended"
-            reason = sender.stateCode ?? "not_requested"
-        }
+        let pairing = try await gateway.pairing.current(sender: sender, account: caller.account, now: now())
+        guard let row = try await gateway.senders.get(sender, account: caller.account) else { return PairingJSON(removed: sender) }
+        return PairingJSON(row, pairing)
     }
 }

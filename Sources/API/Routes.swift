@@ -1,5 +1,6 @@
 package import Domain
 package import Foundation
+import HTTPTypes
 package import Hummingbird
 package import Web
 
@@ -22,17 +23,29 @@ package struct Routes: Sendable {
         addServiceRoutes(to: router, readiness: readiness)
 
         let v1 = router.group("v1").add(middleware: Authentication(gateway: gateway, now: now))
-        v1.post("messages", use: createMessage)
-        v1.get("messages", use: listMessages)
-        v1.get("messages/:id", use: getMessage)
-        v1.get("messages/:id/events", use: listMessageEvents)
-        v1.post("senders", use: createSender)
-        v1.get("senders", use: listSenders)
-        v1.get("senders/:id", use: getSender)
-        v1.delete("senders/:id", use: removeSender)
-        v1.post("senders/:id/pairing", use: startPairing)
-        v1.get("senders/:id/pairing", use: getPairing)
-        v1.post("account/close", use: closeAccount)
+        v1.path("messages", get: listMessages, post: createMessage)
+        v1.path("messages/:id", get: getMessage)
+        v1.path("messages/:id/events", get: listMessageEvents)
+        v1.path("senders", get: listSenders, post: createSender)
+        v1.path("senders/:id", get: getSender, delete: removeSender)
+        v1.path("senders/:id/pairing", get: getPairing, post: startPairing)
+        v1.path("account/close", post: closeAccount)
+    }
+}
+
+extension RouterMethods<WebContext> {
+    typealias Handler = @Sendable (Request, WebContext) async throws -> Response
+
+    /// Adds what a path does. HEAD answers like GET without the body; any other method gets 405 and the list of those it does.
+    func path(_ path: RouterPath, get: Handler? = nil, post: Handler? = nil, delete: Handler? = nil) {
+        var head: Handler?
+        if let get { head = { request, context in try await get(request, context).createHeadResponse() } }
+        let methods: [(HTTPRequest.Method, Handler?)] = [(.get, get), (.head, head), (.post, post), (.delete, delete)]
+        let allowed = methods.filter { $0.1 != nil }.map(\.0.rawValue).joined(separator: ", ")
+        let refuse: Handler = { _, _ in
+            throw Problem(.methodNotAllowed, "This path does \(allowed); see /openapi.yaml.", headers: [.allow: allowed])
+        }
+        for (method, handler) in methods + [(.put, nil), (.patch, nil), (.options, nil)] { on(path, method: method, use: handler ?? refuse) }
     }
 }
 
@@ -51,22 +64,11 @@ extension Routes {
     }
 
     /// `limit` and `cursor` of a list.
-    func page<ID: Identified>(_ request: Request, of type: ID.Type) throws -> PageRequest<TypedID<ID>> {
-        var problems: [Problem.Field] = []
-        var limit = 50
-        if let text = request.uri.queryParameters["limit"] {
-            if let number = Int(text), (1...200).contains(number) {
-                limit = number
-            } else {
-                problems.append(.init(pointer: "/limit", code: "out_of_range", detail: "is a whole number from 1 to 200"))
-            }
+    func page<Subject: Identified>(_ query: inout QueryFields, of type: Subject.Type) -> PageRequest<TypedID<Subject>> {
+        let limit = query.read("limit", "out_of_range", "is a whole number from 1 to 200") { text in
+            Int(text).flatMap { (1...200).contains($0) ? $0 : nil }
         }
-        var after: TypedID<ID>?
-        if let cursor = request.uri.queryParameters["cursor"] {
-            after = try? TypedID<ID>(String(cursor))
-            if after == nil { problems.append(.init(pointer: "/cursor", code: "invalid_id", detail: "is the next_cursor of the page before")) }
-        }
-        guard problems.isEmpty else { throw Problem(.invalidRequest, "See errors for the query parameters to correct.", fields: problems) }
-        return PageRequest(limit: limit, after: after)
+        let after = query.read("cursor", "invalid_id", "is the next_cursor of the page before") { try TypedID<Subject>($0) }
+        return PageRequest(limit: limit ?? 50, after: after)
     }
 }

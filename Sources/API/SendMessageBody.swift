@@ -2,7 +2,7 @@ import Domain
 import Foundation
 import Web
 
-/// The body of `POST /v1/messages` with its JSON types checked; `message(now:)` checks the meaning.
+/// The body of `POST /v1/messages` with its JSON types checked; `message(_:now:)` checks the meaning.
 struct SendMessageBody: Decodable, Sendable {
     private struct Text: Decodable {
         var body: String?
@@ -53,10 +53,15 @@ struct SendMessageBody: Decodable, Sendable {
     }
 
     /// Throws `InvalidMessage` naming every value that is not allowed.
-    func message(now: Date) throws -> SendMessage {
+    func message(_ caller: Caller, now: Date) throws -> SendMessage {
         try SendMessage(
             to: to, type: type, body: text?.body, previewURL: text?.previewURL ?? false, sender: route?.sender, pool: route?.pool,
-            policy: route?.policy,
-            expiresAt: expiresAt, reference: reference, metadata: metadata, now: now)
+            policy: route?.policy, expiresAt: expiresAt, reference: reference, metadata: metadata, defaultCallingCode: caller.callingCode, now: now)
+    }
+
+    /// The message if nothing is wrong with it but that its `expires_at` has come too near; nil without an `expires_at`.
+    func messageInItsTime(_ caller: Caller, now: Date) throws -> SendMessage? {
+        guard let expiresAt, expiresAt < now.addingTimeInterval(SendMessage.lifetimes.lowerBound) else { return nil }
+        return try message(caller, now: expiresAt.addingTimeInterval(-SendMessage.lifetimes.lowerBound))
     }
 }

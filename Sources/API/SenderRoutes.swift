@@ -8,16 +8,22 @@ extension Routes {
     func createSender(_ request: Request, _ context: WebContext) async throws -> Response {
         let caller = try context.authenticated()
         try caller.require(.manage)
+        let key = try idempotencyKey(request)
         let body = try await JSONBody.read(CreateSenderBody.self, from: request, limit: maximumBody)
-        let sender = try await gateway.senders.create(account: caller.account, label: body.label ?? "Sender", test: caller.isTest, now: now())
-        return JSONResponse.make(SenderJSON(sender), status: .created, headers: [.location: "/v1/senders/\(sender.id)"])
+        let (sender, replayed) = try await gateway.senders.create(
+            account: caller.account, label: body.label ?? "Sender", test: caller.isTest, idempotencyKey: key, now: now())
+        var response = JSONResponse.make(SenderJSON(sender), status: .created, headers: [.location: "/v1/senders/\(sender.id)"])
+        if replayed { response.headers[.idempotentReplayed] = "true" }
+        return response
     }
 
     /// `GET /v1/senders`
     func listSenders(_ request: Request, _ context: WebContext) async throws -> Response {
         let caller = try context.authenticated()
         try caller.require(.read)
-        let page = try page(request, of: Sender.self)
+        var query = QueryFields(request)
+        let page = page(&query, of: Sender.self)
+        try query.finish()
         let all = try await gateway.senders.list(caller.account).reversed().drop { sender in page.after.map { sender.id >= $0 } ?? false }
         let data = all.prefix(page.limit).map { SenderJSON($0) }
         return JSONResponse.make(ListJSON(data, next: all.count > page.limit ? data.last?.id : nil))

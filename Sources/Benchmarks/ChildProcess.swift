@@ -19,6 +19,12 @@ final class ChildProcess: Sendable {
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = try Self.file(output)
         process.standardError = try Self.file(errors ?? output)
+        // A child takes over the signal mask of the thread that starts it, and those of Swift's pool block what pgbench's timer needs.
+        var none = sigset_t()
+        var before = sigset_t()
+        sigemptyset(&none)
+        pthread_sigmask(SIG_SETMASK, &none, &before)
+        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
         try process.run()
     }
 

@@ -13,44 +13,62 @@ package struct DeliveryService: Service {
     private let transport: any Transport
     private let notifications: Notifications?
     private let claimDeadline: Duration
+    private let drain: Duration
     private let now: @Sendable () -> Date
     private let logger: Logger
 
+    /// - Parameters:
+    ///   - claimDeadline: how long a claimed message stays this node's before a sweep gives it back.
+    ///   - drain: how long sends under way may go on after the shutdown has begun.
     package init(
         gateway: Gateway, transport: any Transport, notifications: Notifications?, claimDeadline: Duration = .seconds(20),
-        now: @escaping @Sendable () -> Date = { Date() }, logger: Logger
+        drain: Duration = .seconds(3), now: @escaping @Sendable () -> Date = { Date() }, logger: Logger
     ) {
         self.gateway = gateway
         self.transport = transport
         self.notifications = notifications
         self.claimDeadline = claimDeadline
+        self.drain = drain
         self.now = now
         self.logger = logger
     }
 
+    /// Runs until shutdown. Then nothing more is claimed at once, sends under way get `drain` to end by themselves, and what is left is cut off:
+    /// its outcome is settled by whoever owns the sender next.
     package func run() async throws {
-        let dispatcher = Dispatcher(gateway: gateway, transport: transport, claimDeadline: claimDeadline, now: now, logger: logger)
-        await cancelWhenGracefulShutdown {
+        let dispatcher = Dispatcher(gateway: gateway, transport: transport, claimDeadline: claimDeadline, drain: drain, now: now, logger: logger)
+        await withGracefulShutdownHandler {
             await withTaskGroup(of: Void.self) { group in
-                group.addTask { await dispatcher.run() }
-                group.addTask { [transport] in
-                    for await senders in transport.readySenders() { dispatcher.ready(senders) }
-                }
-                group.addTask { await every(.seconds(1)) { dispatcher.wake() } }
-                group.addTask { await every(.seconds(1)) { await sweep() } }
-                group.addTask { await every(.seconds(3)) { await continueClosings() } }
-                if let notifications {
-                    group.addTask { for await _ in notifications.channel(Hint.outbox) { dispatcher.wake() } }
-                }
-                await group.waitForAll()
+                group.addTask { await cancelWhenGracefulShutdown { await keepTime(for: dispatcher) } }
+                await dispatcher.run()
+                group.cancelAll()
             }
+        } onGracefulShutdown: {
+            dispatcher.stop()
+        }
+    }
+
+    /// What wakes the dispatcher, and the work that needs no transport.
+    private func keepTime(for dispatcher: Dispatcher) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { [transport] in
+                for await senders in transport.readySenders() { dispatcher.ready(senders) }
+            }
+            group.addTask { await every(.seconds(1)) { dispatcher.wake() } }
+            group.addTask { await every(.seconds(1)) { await sweep() } }
+            group.addTask { await every(.seconds(3)) { await continueClosings() } }
+            if let notifications {
+                group.addTask { for await _ in notifications.channel(Hint.outbox) { dispatcher.wake() } }
+            }
+            await group.waitForAll()
         }
     }
 
     private func sweep() async {
         do {
-            let swept = try await gateway.outbox.sweep(now: now())
-            if swept.total > 0 {
+            while !Task.isCancelled {
+                let swept = try await gateway.outbox.sweep(now: now())
+                guard swept.total > 0 else { return }
                 logger.info(
                     "messages swept",
                     metadata: [
@@ -65,7 +83,16 @@ package struct DeliveryService: Service {
 
     private func continueClosings() async {
         do {
-            for account in try await gateway.closing.open() { _ = try await gateway.closing.advance(account, now: now()) }
+            for account in try await gateway.closing.open() { await advance(account) }
+        } catch {
+            logger.warning("closings could not be read", metadata: ["error.code": "\(Self.code(of: error))"])
+        }
+    }
+
+    /// As far as it goes without waiting for anybody. One account's trouble stops no other.
+    private func advance(_ account: Account.ID) async {
+        do {
+            while !Task.isCancelled, case .erasing = try await gateway.closing.advance(account, now: now()) {}
         } catch {
             logger.warning("closing could not go on", metadata: ["error.code": "\(Self.code(of: error))"])
         }

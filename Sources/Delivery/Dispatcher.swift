@@ -19,25 +19,34 @@ final class Dispatcher: Sendable {
         var inFlight: [OwnedSender: Int] = [:]
         /// Senders that had more than they were given.
         var hungry: Set<OwnedSender> = []
+        var isStopping = false
     }
 
     private let gateway: Gateway
     private let transport: any Transport
     private let claimDeadline: Duration
+    private let drain: Duration
     private let now: @Sendable () -> Date
     private let logger: Logger
     private let state = Mutex(State())
     private let wakeups: AsyncStream<Void>
     private let wakeup: AsyncStream<Void>.Continuation
+    /// Ends with ``stop()``; carries nothing.
+    private let stopped: AsyncStream<Never>
+    private let halt: AsyncStream<Never>.Continuation
 
-    init(gateway: Gateway, transport: any Transport, claimDeadline: Duration, now: @escaping @Sendable () -> Date, logger: Logger) {
+    init(gateway: Gateway, transport: any Transport, claimDeadline: Duration, drain: Duration, now: @escaping @Sendable () -> Date, logger: Logger) {
         self.gateway = gateway
         self.transport = transport
         self.claimDeadline = claimDeadline
+        self.drain = drain
         self.now = now
         self.logger = logger
         (wakeups, wakeup) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        (stopped, halt) = AsyncStream<Never>.makeStream()
     }
+
+    private var isStopping: Bool { state.withLock { $0.isStopping } }
 
     /// Something may be due.
     func wake() { wakeup.yield() }
@@ -48,13 +57,32 @@ final class Dispatcher: Sendable {
         wake()
     }
 
-    /// Claims and sends until the task is cancelled; returns when the last send is over.
+    /// Nothing more is claimed; `run()` ends when the running sends are over, `drain` later at most.
+    func stop() {
+        state.withLock { $0.isStopping = true }
+        wakeup.finish()
+        halt.finish()
+    }
+
+    /// Claims and sends until ``stop()`` or cancellation; returns when the last send is over. A cancelled send ends at once.
     func run() async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.dispatch() }
+            for await _ in stopped {}
+            group.addTask { [drain] in
+                // Cancelled: the sends were over first.
+                do { try await ContinuousClock().sleep(for: drain) } catch {}
+            }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
+    private func dispatch() async {
         await withDiscardingTaskGroup { group in
             for await _ in wakeups {
-                if Task.isCancelled { break }
                 var more = true
-                while more, !Task.isCancelled {
+                while more, !Task.isCancelled, !isStopping {
                     let claimed = await claim()
                     more = claimed.count >= Self.perClaim
                     for message in claimed {

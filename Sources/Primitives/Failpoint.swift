@@ -19,11 +19,19 @@ package enum Failpoint: String, CaseIterable, Sendable {
     /// A delivery receipt is committed, not acknowledged to the server.
     case delivered
 
-    /// Kills the process if the environment says `FAILPOINT=<name>`.
+    /// Whether the environment says `FAILPOINT=<name>`.
+    package var isArmed: Bool {
+        #if DEBUG
+            ProcessInfo.processInfo.environment["FAILPOINT"] == rawValue
+        #else
+            false
+        #endif
+    }
+
+    /// Kills the process if the place is armed.
     package static func hit(_ point: Failpoint) {
         #if DEBUG
-            guard ProcessInfo.processInfo.environment["FAILPOINT"] == point.rawValue else { return }
-            kill(getpid(), SIGKILL)
+            if point.isArmed { kill(getpid(), SIGKILL) }
         #endif
     }
 }

@@ -4,7 +4,7 @@ package import Primitives
 package struct DataKey: Sendable {
     /// Which of the account's data keys this is; stands in front of everything sealed under it.
     package let version: UInt8
-    let secret: SecretBytes
+    private let derived: DerivedKeys
 
     /// A fresh key.
     package init(version: UInt8 = 1, random: any RandomSource) {
@@ -14,16 +14,14 @@ package struct DataKey: Sendable {
     init(version: UInt8, secret: SecretBytes) {
         precondition(secret.count == 32, "a data key has 32 bytes")
         self.version = version
-        self.secret = secret
+        derived = DerivedKeys(master: secret)
     }
+
+    var secret: SecretBytes { derived.master }
 
     /// The 32-byte key that seals for one purpose.
-    func subkey(_ purpose: Purpose) -> SecretBytes {
-        Subkeys.derive(purpose.rawValue, .sealing, from: secret)
-    }
+    func subkey(_ purpose: Purpose) -> SecretBytes { derived.key(purpose, .sealing) }
 
     /// The 32-byte key under which values of one purpose are indexed; never the one that seals them.
-    func indexKey(_ purpose: Purpose) -> SecretBytes {
-        Subkeys.derive(purpose.rawValue, .index, from: secret)
-    }
+    func indexKey(_ purpose: Purpose) -> SecretBytes { derived.key(purpose, .index) }
 }

@@ -11,14 +11,13 @@ final class LoginGate: Sendable {
         next = Mutex(ContinuousClock.now)
     }
 
-    /// Returns when this login may begin, or when the task is cancelled.
-    func pass() async {
+    /// Returns when this login may begin, when `turn` is ended, or when the task is cancelled. Whoever was stopped meanwhile asks its own state.
+    func pass(_ turn: EndableSleep) async {
         let slot = next.withLock { next in
             let slot = max(next, ContinuousClock.now)
             next = slot + interval
             return slot
         }
-        // A cancelled login notices by itself; there is nothing to undo here.
-        do { try await ContinuousClock().sleep(until: slot) } catch {}
+        await turn.sleep(until: slot)
     }
 }

@@ -12,12 +12,14 @@ import WhatsAppWire
 /// Every write is fenced: it changes nothing and throws `StaleEpoch` once another node has taken the sender over. Addresses stand as blind
 /// indexes, so that no row leads back to a recipient without the account's data key.
 struct SealedDeviceStore: DeviceStore {
-    /// Another node owns the sender now; nothing was written.
+    /// Another node owns the sender now, or may: nothing was written, or nothing may be done with what was.
     struct StaleEpoch: Error {}
 
     let gateway: Gateway
     let sealer: Sealer
     let owner: OwnedSender
+    /// Asked after each commit, since bytes may follow it: whether the lease can be trusted still.
+    let isTrusted: @Sendable () -> Bool
     let now: @Sendable () -> Date
 
     var database: Database { gateway.databases.engine }
@@ -53,6 +55,7 @@ struct SealedDeviceStore: DeviceStore {
             let number = try? E164(digits: credentials.number)
             try await gateway.senders.paired(owner, number: number, in: transaction, now: now())
         }
+        guard isTrusted() else { throw StaleEpoch() }
     }
 
     /// Writes `changes` in a caller's transaction, together with the plaintext that answers retry receipts for `message`.

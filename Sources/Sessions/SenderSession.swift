@@ -3,38 +3,50 @@ import Foundation
 import Logging
 import Postgres
 import Primitives
+import Synchronization
 import WhatsApp
 
 /// One sender that this node owns: its device state, its connection, and what became of it. Lives as long as the lease does.
+///
+/// `run()` does one thing after the other; everybody else only says what is wanted (`stop`, `observe`) and ends what is under way.
 actor SenderSession {
     nonisolated let owner: OwnedSender
-    /// Test senders speak to the simulator.
-    nonisolated let isTest: Bool
     private let gateway: Gateway
-    private let makeClient: @Sendable (SealedDeviceStore, any DeviceObserver) -> WhatsAppClient
-    private let onReadiness: @Sendable (OwnedSender, Bool) -> Void
+    private let place: SessionPlace
     private let now: @Sendable () -> Date
     private let logger: Logger
 
     private var client: WhatsAppClient?
+    /// The wait of the present client for its login's turn.
+    private var turn: EndableSleep?
     private var state: SenderState
+    private var stateCode: String?
     /// What ended the client's last run.
     private var lastEnd: ConnectionState?
-    private var isStopping = false
-    private var isRemoving = false
-    private var wakeup: CheckedContinuation<Void, Never>?
 
-    init(
-        leased: LeasedSender, gateway: Gateway, makeClient: @escaping @Sendable (SealedDeviceStore, any DeviceObserver) -> WhatsAppClient,
-        onReadiness: @escaping @Sendable (OwnedSender, Bool) -> Void, now: @escaping @Sendable () -> Date, logger: Logger
-    ) {
+    private var isStopping = false
+    private var isRemoving: Bool
+    private var isPairingWanted: Bool
+    /// The request that the present or last pairing answers; only another one starts another.
+    private var servedRequest = Date.distantPast
+    /// Set before anything else when the lease is known to be lost.
+    private let isAbandoned = Mutex(false)
+
+    private var isRunning = false
+    private var finishWaiters: [CheckedContinuation<Void, Never>] = []
+    private var wakeup: CheckedContinuation<Void, Never>?
+    private let patience = EndableSleep()
+
+    /// How long a removal tries to reach WhatsApp before the device's state is destroyed all the same.
+    private static let unlinkLimit: Duration = .seconds(30)
+
+    init(leased: LeasedSender, gateway: Gateway, place: SessionPlace, now: @escaping @Sendable () -> Date, logger: Logger) {
         owner = leased.owner
-        isTest = leased.isTest
         state = leased.state
         isRemoving = leased.state == .removing
+        isPairingWanted = leased.state == .pairing
         self.gateway = gateway
-        self.makeClient = makeClient
-        self.onReadiness = onReadiness
+        self.place = place
         self.now = now
         var logger = logger
         logger[metadataKey: "sender.id"] = "\(leased.owner.sender)"
@@ -43,133 +55,220 @@ actor SenderSession {
 
     // MARK: Life
 
-    /// Connects, pairs or unlinks, whatever the sender's state asks for, until `stop()`. True: the lease is not needed any more.
+    /// Connects, pairs or unlinks, whatever the sender's state asks for, until `stop()` or cancellation. True: the lease is not needed any more.
     func run() async -> Bool {
-        while !isStopping {
+        isRunning = true
+        defer {
+            isRunning = false
+            for waiter in finishWaiters { waiter.resume() }
+            finishWaiters = []
+        }
+        while !isStopping, !Task.isCancelled {
             do {
-                switch state {
-                case .removing, .removed: return try await unlink()
-                case .unpaired, .loggedOut: return true
-                case .replaced, .parked: await waitForChange()
-                case .pairing: try await pair()
-                case .connecting, .ready, .disconnected, .temporarilyBanned, .clientOutdated: try await connect()
-                }
+                if try await step() { return true }
             } catch is AccountGone {
                 return true
+            } catch  where Self.isUnreadable(error) {
+                // It harms nobody but itself.
+                logger.error("device state cannot be opened", metadata: ["error.code": "\(Self.code(of: error))"])
+                isPairingWanted = false
+                await settle(.parked, "credentials_unreadable")
             } catch {
                 logger.warning("sender session failed", metadata: ["error.code": "\(Self.code(of: error))"])
-                await pause(.seconds(2))
+                await patience.sleep(for: .seconds(2))
             }
         }
         return false
     }
 
-    /// Closes the connection, letting running sends finish, and ends `run()`.
+    /// Closes the connection, letting running sends finish, and ends `run()`; returns when that is over. Never called from the session's own task.
     func stop() async {
         isStopping = true
+        patience.end()
         wake()
+        await endConnection()
+        if isRunning { await withCheckedContinuation { finishWaiters.append($0) } }
+    }
+
+    /// The lease is lost: from this moment on nothing leaves, then as `stop()`. A second call does nothing.
+    nonisolated func abandon() async {
+        let isFirst = isAbandoned.withLock { isAbandoned in
+            defer { isAbandoned = true }
+            return !isAbandoned
+        }
+        if isFirst { await stop() }
+    }
+
+    /// Ends the present connection; `run()` goes on with what is wanted next.
+    func endConnection() async {
+        turn?.end()
         await client?.stop()
     }
 
-    /// The sender's row as a renewal of the lease saw it: a pairing or a removal may have been asked for.
+    /// The sender's row as a renewal of the lease saw it: a pairing or a removal may have been asked for, or our last word may not have got through.
     func observe(_ leased: LeasedSender) async {
-        switch leased.state {
-        case .removing where !isRemoving:
+        if leased.state == .removing {
+            guard !isRemoving else { return }
             isRemoving = true
-            state = .removing
             wake()
-            // A connected client logs out before it stops; see `unlink`.
-            if client == nil { return }
-            await logOutOrStop()
-        case .pairing where state != .pairing:
-            state = .pairing
+            await logOut()
+            await endConnection()
+        } else if leased.state == .pairing, let asked = leased.pairingRequestedAt, asked != servedRequest {
+            guard !isPairingWanted, !isRemoving else { return }
+            isPairingWanted = true
             wake()
-            await client?.stop()
-        default: break
+            await endConnection()
+        } else if leased.state != state, state != .pairing, !isRemoving, !isPairingWanted {
+            await tell()
         }
+    }
+
+    // MARK: Steps
+
+    private func step() async throws -> Bool {
+        if isRemoving { return try await unlink() }
+        if isPairingWanted {
+            try await pair()
+            return false
+        }
+        switch state {
+        case .unpaired, .loggedOut, .removed: return true
+        case .replaced, .parked: await waitForChange()
+        case .removing: isRemoving = true
+        case .pairing: isPairingWanted = true
+        case .connecting, .ready, .disconnected, .temporarilyBanned, .clientOutdated: try await connect()
+        }
+        return false
     }
 
     private func connect() async throws {
+        guard place.makeClient != nil else { return await waitForChange() }
         let store = try await makeStore()
-        guard try await store.credentials() != nil else {
-            state = .unpaired
-            _ = try await gateway.senders.recordState(owner, .unpaired, code: "no_credentials", now: now())
-            return
-        }
+        guard try await store.credentials() != nil else { return await settle(.unpaired, "no_credentials") }
         await runClient(store)
-        guard !isStopping, !isRemoving, state != .pairing else { return }
-        switch lastEnd {
-        case .loggedOut(let code): try await settle(.loggedOut, code)
-        case .replaced: try await settle(.replaced, nil)
-        case .parked(let code): try await settle(.parked, code)
-        default: break
-        }
+        await settleEnd()
     }
 
     private func pair() async throws {
+        // Over meanwhile, or paired already: a late look at the row must not undo that.
+        guard place.makeClient != nil, let request = try await gateway.pairing.pending([owner], now: now()).first else {
+            isPairingWanted = false
+            return try await endPairing(code: place.makeClient == nil ? "no_simulator" : "pairing_expired")
+        }
         let store = try await makeStore()
-        if try await store.credentials() != nil { try await store.commit(DeviceChanges(erasesDevice: true)) }
+        try await store.commit(DeviceChanges(erasesDevice: true))
+        servedRequest = request.requestedAt
+        isPairingWanted = false
+        state = .pairing
         await runClient(store)
-        guard !isStopping, !isRemoving else { return }
-        if try await store.credentials() != nil {
-            // Paired and then ended some other way: what the end says holds.
+        guard !isStopping, !isRemoving, !isPairingWanted else { return }
+        guard state == .pairing else { return await settleEnd() }
+        let code: String = if case .parked(let code) = lastEnd { code } else { "pairing_ended" }
+        try await endPairing(code: code)
+    }
+
+    private func endPairing(code: String) async throws {
+        if try await makeStore().credentials() != nil {
             state = .connecting
-            if case .loggedOut(let code) = lastEnd { try await settle(.loggedOut, code) }
         } else {
-            let code: String = if case .parked(let code) = lastEnd { code } else { "pairing_ended" }
             try await gateway.pairing.finish(owner, code: code, now: now())
             state = .unpaired
         }
     }
 
-    /// Unlinks the device from its phone if it can be reached within half a minute, then destroys what it knew.
+    /// Unlinks the device from its phone if it can be reached soon, then destroys what it knew.
     private func unlink() async throws -> Bool {
-        let store = try await makeStore()
-        if try await store.credentials() != nil {
-            let reachable = Task { [self] in await runClient(store) }
-            let clock = ContinuousClock()
-            let end = clock.now.advanced(by: .seconds(30))
-            while clock.now < end, client == nil { await pause(.milliseconds(10)) }
-            while clock.now < end, let client, await !client.isConnected { await pause(.milliseconds(50)) }
-            await logOutOrStop()
-            await reachable.value
+        if place.makeClient != nil, let store = try await linkedStore() {
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { await self.giveUp() }
+                await runClient(store)  // logs out once it is ready; see `changed`
+                group.cancelAll()
+            }
         }
+        guard !isStopping, !Task.isCancelled else { return false }
         _ = try await gateway.senders.purge(owner, as: .removed, now: now())
         return true
     }
 
-    private func logOutOrStop() async {
-        guard let client else { return }
+    /// Nil: no device is linked, or its credentials cannot be read and so cannot unlink it.
+    private func linkedStore() async throws -> SealedDeviceStore? {
         do {
-            if await client.isConnected { try await client.logOut() }
+            let store = try await makeStore()
+            return try await store.credentials() == nil ? nil : store
+        } catch  where Self.isUnreadable(error) {
+            return nil
+        }
+    }
+
+    private func giveUp() async {
+        do { try await ContinuousClock().sleep(for: Self.unlinkLimit) } catch { return }
+        logger.warning("unlinking gave up")
+        await endConnection()
+    }
+
+    private func logOut() async {
+        guard let client, await client.isConnected else { return }
+        do {
+            try await client.logOut()
         } catch {
             logger.warning("logging out failed", metadata: ["error.code": "\(Self.code(of: error))"])
+            place.notice(owner, .connectionSuperfluous)
         }
-        await client.stop()
     }
 
     private func runClient(_ store: SealedDeviceStore) async {
-        let client = makeClient(store, SessionObserver(session: self))
+        guard !isStopping, let makeClient = place.makeClient else { return }
+        let turn = EndableSleep()
+        let client = makeClient(store, SessionObserver(session: self), turn)
+        lastEnd = nil
+        self.turn = turn
         self.client = client
         await client.run()
         self.client = nil
-        onReadiness(owner, false)
+        self.turn = nil
+        place.notice(owner, .readiness(false))
     }
 
     private func makeStore() async throws -> SealedDeviceStore {
-        SealedDeviceStore(gateway: gateway, sealer: try await gateway.accounts.sealer(for: owner.account), owner: owner, now: now)
+        SealedDeviceStore(
+            gateway: gateway, sealer: try await gateway.accounts.sealer(for: owner.account), owner: owner,
+            isTrusted: { [weak self] in self?.mayWrite ?? false }, now: now)
     }
 
-    private func settle(_ ended: SenderState, _ code: String?) async throws {
+    private nonisolated var mayWrite: Bool { !isAbandoned.withLock { $0 } && place.isTrusted() }
+
+    // MARK: States
+
+    private func settleEnd() async {
+        guard !isStopping, !isRemoving, !isPairingWanted else { return }
+        switch lastEnd {
+        case .loggedOut(let code): await settle(.loggedOut, code)
+        case .replaced: await settle(.replaced, nil)
+        case .parked(let code): await settle(.parked, code)
+        default: break
+        }
+    }
+
+    private func settle(_ ended: SenderState, _ code: String?) async {
         state = ended
-        _ = try await gateway.senders.recordState(owner, ended, code: code, now: now())
+        stateCode = code
+        await tell()
+    }
+
+    /// Records the present state. What could not be recorded is noticed at the next renewal of the lease, or by the sender's next owner.
+    private func tell() async {
+        do {
+            if try await !gateway.senders.recordState(owner, state, code: stateCode, now: now()) { place.notice(owner, .leaseLost) }
+        } catch {
+            logger.warning("sender state was not recorded", metadata: ["error.code": "\(Self.code(of: error))"])
+        }
     }
 
     // MARK: Sending
 
     /// Sends one claimed message over this sender's connection. Records nothing; the caller does.
-    /// `isTrusted` is asked just before the ratchet is committed: false means that the lease may be over.
-    func send(_ message: ClaimedMessage, isTrusted: @escaping @Sendable () -> Bool) async throws(SendFailure) -> Acknowledgement {
+    /// The lease's trust is asked before the ratchet is committed and once more before the first byte (reliability.md §2.5, fence 2).
+    func send(_ message: ClaimedMessage) async throws(SendFailure) -> Acknowledgement {
         guard let client else { throw SendFailure(.notReady) }
         let wireID =
             message.onWireBefore && Sabotage.freshIDs.isOn
@@ -178,24 +277,33 @@ actor SenderSession {
             id: wireID, recipientNumber: message.recipient.digits, body: .text(message.body.value), messageSecret: message.messageSecret)
         let store: SealedDeviceStore
         do { store = try await makeStore() } catch { throw SendFailure(.storeFailed, cause: error) }
-        let acknowledgement = try await client.send(outgoing) { [gateway, now] preWire in
-            guard isTrusted() else { throw PreWireRefusal.lostLease }
-            let claim = preWire.build > 1 ? message.rebuilt() : message
-            try await gateway.outbox.preWire(claim, owner: message.owner, now: now()) { transaction in
-                try await store.write(preWire.changes, sent: preWire.sent, message: message.id, in: transaction)
+        do {
+            let acknowledgement = try await client.send(outgoing) { [gateway, now] preWire in
+                guard store.isTrusted() else { throw SealedDeviceStore.StaleEpoch() }
+                let claim = preWire.build > 1 ? message.rebuilt() : message
+                try await gateway.outbox.preWire(claim, owner: message.owner, now: now()) { transaction in
+                    try await store.write(preWire.changes, sent: preWire.sent, message: message.id, in: transaction)
+                }
+                Failpoint.hit(.onWire)
+                guard store.isTrusted() else { throw SealedDeviceStore.StaleEpoch() }
             }
-            Failpoint.hit(.onWire)
+            Failpoint.hit(.acknowledged)
+            return acknowledgement
+        } catch {
+            if error.cause as? PreWireRefusal == .lostLease { place.notice(owner, .leaseLost) }
+            throw error
         }
-        Failpoint.hit(.acknowledged)
-        return acknowledgement
     }
 
-    // MARK: What the client tells
+    // MARK: What the client tells. It is awaited by the client's own tasks, so nothing here may wait for the client's end.
 
     func publish(code text: String, validFor: Duration) async {
         let until = now().addingTimeInterval(Double(validFor.components.seconds))
         do {
-            _ = try await gateway.pairing.publish(owner, code: Pairing.Code(text: text, validUntil: until), now: now())
+            guard try await gateway.pairing.publish(owner, code: Pairing.Code(text: text, validUntil: until), now: now()) else {
+                // Its time is over, or the epoch is: nobody will see the code.
+                return place.notice(owner, .connectionSuperfluous)
+            }
         } catch {
             logger.warning("pairing code was not published", metadata: ["error.code": "\(Self.code(of: error))"])
         }
@@ -203,31 +311,26 @@ actor SenderSession {
 
     func changed(_ connection: ConnectionState) async {
         lastEnd = connection
-        onReadiness(owner, connection == .ready)
-        let (next, code): (SenderState?, String?) =
-            switch connection {
-            case .connecting: state == .pairing ? (nil, nil) : (.connecting, nil)
-            case .pairing: (nil, nil)
-            case .ready: (.ready, nil)
-            case .disconnected(let code): state == .pairing ? (nil, nil) : (.disconnected, code)
-            case .temporarilyBanned(let code, _): (.temporarilyBanned, "ban_\(code)")
-            case .clientOutdated: (.clientOutdated, nil)
-            case .loggedOut, .replaced, .parked, .stopped: (nil, nil)
-            }
-        guard let next, !isRemoving else { return }
-        state = next
-        do {
-            if try await !gateway.senders.recordState(owner, next, code: code, now: now()) { await client?.stop() }
-        } catch {
-            logger.warning("sender state was not recorded", metadata: ["error.code": "\(Self.code(of: error))"])
+        if isRemoving {
+            if connection == .ready { await logOut() }
+            return
+        }
+        place.notice(owner, .readiness(connection == .ready))
+        guard !isPairingWanted else { return }
+        switch connection {
+        case .connecting where state != .pairing: await settle(.connecting, nil)
+        case .disconnected(let code) where state != .pairing: await settle(.disconnected, code)
+        case .ready: await settle(.ready, nil)
+        case .temporarilyBanned(let code, _): await settle(.temporarilyBanned, "ban_\(code)")
+        case .clientOutdated: await settle(.clientOutdated, nil)
+        case .connecting, .disconnected, .pairing, .loggedOut, .replaced, .parked, .stopped: break
         }
     }
 
-    func paired() {
-        if !isRemoving { state = .connecting }
-    }
+    func paired() { state = .connecting }
 
-    /// Commits what a receipt says; only then is it acknowledged to the server.
+    /// Commits what a receipt says; only then is it acknowledged to the server. The server repeats a receipt only after a reconnect, so this tries
+    /// again while the database is away and the lease can be trusted.
     func record(_ receipt: Receipt) async throws {
         let kind: ReceiptRecord.Kind
         switch receipt.kind {
@@ -236,15 +339,21 @@ actor SenderSession {
         case .retry, .serverError, .ownDevice, .other: return
         }
         let at = receipt.time ?? now()
-        _ = try await gateway.outbox.recordReceipts(
-            receipt.messageIDs.map { ReceiptRecord(owner: owner, wireID: $0, kind: kind, at: at) }, now: now())
-        Failpoint.hit(.delivered)
+        let records = receipt.messageIDs.map { ReceiptRecord(owner: owner, wireID: $0, kind: kind, at: at) }
+        while true {
+            do {
+                _ = try await gateway.outbox.recordReceipts(records, now: now())
+                return Failpoint.hit(.delivered)
+            } catch let error as DatabaseError where error.isTransient && mayWrite && !isStopping && !Task.isCancelled {
+                await patience.sleep(for: .milliseconds(500))
+            }
+        }
     }
 
     // MARK: Waiting
 
     private func waitForChange() async {
-        guard !isStopping else { return }
+        guard !isStopping, !isRemoving, !isPairingWanted else { return }
         await withCheckedContinuation { wakeup = $0 }
     }
 
@@ -253,9 +362,12 @@ actor SenderSession {
         wakeup = nil
     }
 
-    private func pause(_ duration: Duration) async {
-        // Cancelled: the loop that called looks at its own condition again.
-        do { try await ContinuousClock().sleep(for: duration) } catch {}
+    // MARK: Errors
+
+    /// Neither the database's trouble nor the end of anything: sealed bytes that do not open, or that hold what nobody wrote.
+    private static func isUnreadable(_ error: any Error) -> Bool {
+        !(error is DatabaseError || error is CancellationError || error is AccountGone || error is SealedDeviceStore.StaleEpoch
+            || error is PreWireRefusal)
     }
 
     private static func code(of error: any Error) -> String {

@@ -45,8 +45,12 @@ package actor SenderSessions: Service, Transport {
     private let logger: Logger
 
     private var sessions: [Sender.ID: SenderSession] = [:]
+    private var lastRenewal = ContinuousClock.Instant.now
+    private var nextAcquisition = ContinuousClock.Instant.now
     private let readiness = Mutex(Readiness())
-    private var lastRenewal: ContinuousClock.Instant = .now
+    private let requests = Mutex(Requests())
+    private let wakeups: AsyncStream<Void>
+    private let wakeup: AsyncStream<Void>.Continuation
     /// Until when the leases can be trusted without asking the database: start of the last renewal + TTL − a sixth.
     private let trustedUntil = Mutex(ContinuousClock.now)
 
@@ -65,79 +69,110 @@ package actor SenderSessions: Service, Transport {
         self.now = now
         self.logger = logger
         gate = LoginGate(perSecond: configuration.loginsPerSecond)
+        (wakeups, wakeup) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
     // MARK: Life
 
-    private enum Wakeup: Sendable {
-        case tick, hint, shutdown
+    /// What others want from the loop in `run()`; a wake-up tells it to look.
+    private struct Requests {
+        var isShutdown = false
+        /// Somebody hinted: look at once, not at the next turn.
+        var isUrgent = false
+        var lost: [OwnedSender] = []
+        var superfluous: [OwnedSender] = []
+    }
+
+    /// What one turn of the loop leaves to tasks of their own, so that one sender never holds up the leases of the others.
+    private enum Work: Sendable {
+        case serve(SenderSession)
+        case observe(SenderSession, LeasedSender)
+        case abandon(SenderSession)
+        case endConnection(SenderSession)
     }
 
     /// Leases, connects and keeps senders until shutdown; then closes every connection and hands the leases back.
     package func run() async throws {
-        let (wakeups, wake) = AsyncStream<Wakeup>.makeStream()
         await withGracefulShutdownHandler {
             await withDiscardingTaskGroup { group in
-                group.addTask { await Self.tick(wake) }
-                if let notifications { group.addTask { await Self.forward(notifications, to: wake) } }
-                for await wakeup in wakeups {
-                    if wakeup == .shutdown || Task.isCancelled { break }
-                    for session in await tend(urgent: wakeup == .hint) {
-                        group.addTask { await self.serve(session) }
+                group.addTask { await self.tick() }
+                if let notifications { group.addTask { await self.forward(notifications) } }
+                for await _ in wakeups {
+                    let asked = requests.withLock { asked in
+                        defer { asked = Requests(isShutdown: asked.isShutdown) }
+                        return asked
                     }
+                    if asked.isShutdown || Task.isCancelled { break }
+                    for work in await tend(asked) { group.addTask { await self.perform(work) } }
                 }
                 await stopAll()
                 group.cancelAll()
             }
         } onGracefulShutdown: {
-            wake.yield(.shutdown)
+            self.requests.withLock { $0.isShutdown = true }
+            self.wakeup.yield()
         }
-        for listener in readiness.withLock({ $0.listeners }) { listener.finish() }
+        for listener in readiness.withLock({ Array($0.listeners.values) }) { listener.finish() }
     }
 
-    /// One look at the leases: renews ours when a third of their life is over or somebody hinted, and takes free ones.
-    /// Returns the sessions to start. Trouble with the database is survived: connections stay up while the leases can be trusted.
-    private func tend(urgent: Bool) async -> [SenderSession] {
+    /// One look at the leases: renews ours when a third of their life is over or somebody hinted, and takes free ones now and then.
+    /// Trouble with the database is survived: connections stay up while the leases can be trusted.
+    private func tend(_ asked: Requests) async -> [Work] {
         let start = ContinuousClock.now
+        var work =
+            asked.lost.compactMap { session(of: $0).map(Work.abandon) } + asked.superfluous.compactMap { session(of: $0).map(Work.endConnection) }
         do {
-            if urgent || sessions.isEmpty || start - lastRenewal >= configuration.leaseTTL / 3 { try await renew(from: start) }
-            return try await acquire(from: start)
+            if asked.isUrgent || sessions.isEmpty || start - lastRenewal >= configuration.leaseTTL / 3 { work += try await renew(from: start) }
+            if asked.isUrgent || start >= nextAcquisition { work += try await acquire(from: start) }
         } catch {
-            logger.warning("leases could not be kept", metadata: ["error.code": "\((error as? DatabaseError)?.description ?? "\(type(of: error))")"])
-            if !isTrusted { await stopAll() }
-            return []
+            logger.warning("leases could not be kept", metadata: ["error.code": "\(Self.code(of: error))"])
+            if !isTrusted { work += sessions.values.map(Work.abandon) }
         }
+        return work
     }
 
-    private func renew(from start: ContinuousClock.Instant) async throws {
-        let owned = sessions.values.map(\.owner)
-        let kept = try await gateway.leases.renew(node: node, owned: owned, ttl: configuration.leaseTTL)
+    private func renew(from start: ContinuousClock.Instant) async throws -> [Work] {
+        let held = Array(sessions.values)
+        let kept = try await gateway.leases.renew(node: node, owned: held.map(\.owner), ttl: configuration.leaseTTL)
         lastRenewal = start
         trustedUntil.withLock { $0 = start + configuration.leaseTTL * 5 / 6 }
-        let keptOwners = Set(kept.map(\.owner))
-        for session in sessions.values where !keptOwners.contains(session.owner) {
+        let byOwner = Dictionary(kept.map { ($0.owner, $0) }) { first, _ in first }
+        return held.map { session in
+            if let leased = byOwner[session.owner] { return .observe(session, leased) }
             logger.warning("lease lost", metadata: ["sender.id": "\(session.owner.sender)"])
-            await session.stop()
-        }
-        for leased in kept {
-            if let session = sessions[leased.owner.sender], session.owner == leased.owner { await session.observe(leased) }
+            return .abandon(session)
         }
     }
 
-    private func acquire(from start: ContinuousClock.Instant) async throws -> [SenderSession] {
-        let room = min(200, configuration.limit - sessions.count)
+    private func acquire(from start: ContinuousClock.Instant) async throws -> [Work] {
+        let room = min(Self.acquisitionLimit, configuration.limit - sessions.count)
+        nextAcquisition = start + configuration.leaseTTL / 10
         guard room > 0 else { return [] }
         let taken = try await gateway.leases.acquire(node: node, limit: room, ttl: configuration.leaseTTL)
-        var started: [SenderSession] = []
+        if taken.count == room { nextAcquisition = start }
+        var work: [Work] = []
+        var early: [OwnedSender] = []
         for leased in taken {
-            guard sessions[leased.owner.sender] == nil else { continue }
-            let session = SenderSession(
-                leased: leased, gateway: gateway, makeClient: clientFactory(isTest: leased.isTest),
-                onReadiness: { [weak self] owner, isReady in self?.note(owner, isReady: isReady) }, now: now, logger: logger)
+            guard sessions[leased.owner.sender] == nil else {
+                // Our own earlier session is still ending: one at a time.
+                early.append(leased.owner)
+                continue
+            }
+            let session = SenderSession(leased: leased, gateway: gateway, place: place(isTest: leased.isTest), now: now, logger: logger)
             sessions[leased.owner.sender] = session
-            started.append(session)
+            work.append(.serve(session))
         }
-        return started
+        await release(early)
+        return work
+    }
+
+    private func perform(_ work: Work) async {
+        switch work {
+        case .serve(let session): await serve(session)
+        case .observe(let session, let leased): await session.observe(leased)
+        case .abandon(let session): await session.abandon()
+        case .endConnection(let session): await session.endConnection()
+        }
     }
 
     private func serve(_ session: SenderSession) async {
@@ -146,6 +181,11 @@ package actor SenderSessions: Service, Transport {
         if sessions[session.owner.sender]?.owner == session.owner { sessions[session.owner.sender] = nil }
         guard isDone else { return }
         await release([session.owner])
+    }
+
+    func session(of owner: OwnedSender) -> SenderSession? {
+        guard let session = sessions[owner.sender], session.owner == owner else { return nil }
+        return session
     }
 
     private func stopAll() async {
@@ -157,21 +197,22 @@ package actor SenderSessions: Service, Transport {
     }
 
     private func release(_ owners: [OwnedSender]) async {
+        guard !owners.isEmpty else { return }
         do {
             try await gateway.leases.release(node: node, owned: owners)
         } catch {
             // The leases run out by themselves.
-            logger.warning(
-                "leases were not handed back", metadata: ["error.code": "\((error as? DatabaseError)?.description ?? "\(type(of: error))")"])
+            logger.warning("leases were not handed back", metadata: ["error.code": "\(Self.code(of: error))"])
         }
     }
 
     // MARK: Transport
 
     package func send(_ message: ClaimedMessage) async {
-        guard let session = sessions[message.sender], session.owner == message.owner else { return }
+        // Without the session the lease is over; whoever takes it next finds the message.
+        guard let session = session(of: message.owner) else { return }
         do {
-            let acknowledgement = try await session.send(message) { [weak self] in self?.isTrusted ?? false }
+            let acknowledgement = try await session.send(message)
             try await record {
                 _ = try await gateway.outbox.acknowledge(
                     [Acknowledged(message: message.id, owner: message.owner, wireID: message.wireID, serverTime: acknowledgement.time)], now: now())
@@ -187,10 +228,13 @@ package actor SenderSessions: Service, Transport {
 
     package nonisolated func readySenders() -> AsyncStream<[OwnedSender]> {
         let (stream, continuation) = AsyncStream<[OwnedSender]>.makeStream(bufferingPolicy: .bufferingNewest(1))
-        readiness.withLock { readiness in
-            readiness.listeners.append(continuation)
+        let id = readiness.withLock { readiness in
+            readiness.lastListener += 1
+            readiness.listeners[readiness.lastListener] = continuation
             continuation.yield(Array(readiness.ready))
+            return readiness.lastListener
         }
+        continuation.onTermination = { [weak self] _ in self?.readiness.withLock { $0.listeners[id] = nil } }
         return stream
     }
 
@@ -230,37 +274,62 @@ package actor SenderSessions: Service, Transport {
 
     private struct Readiness {
         var ready: Set<OwnedSender> = []
-        var listeners: [AsyncStream<[OwnedSender]>.Continuation] = []
+        var lastListener = 0
+        var listeners: [Int: AsyncStream<[OwnedSender]>.Continuation] = [:]
     }
 
     private nonisolated func note(_ owner: OwnedSender, isReady: Bool) {
         readiness.withLock { readiness in
             let changed = isReady ? readiness.ready.insert(owner).inserted : readiness.ready.remove(owner) != nil
             guard changed else { return }
-            for listener in readiness.listeners { listener.yield(Array(readiness.ready)) }
+            for listener in readiness.listeners.values { listener.yield(Array(readiness.ready)) }
         }
     }
 
     private nonisolated var isTrusted: Bool { trustedUntil.withLock { ContinuousClock.now < $0 } }
 
-    private func clientFactory(isTest: Bool) -> @Sendable (SealedDeviceStore, any DeviceObserver) -> WhatsAppClient {
-        var settings = isTest ? configuration.test ?? configuration.live : configuration.live
-        let gate = gate
-        settings.admission = { await gate.pass() }
-        return { [settings, dialer, now, logger] store, observer in
-            WhatsAppClient(configuration: settings, dialer: dialer, store: store, observer: observer, now: now, logger: logger)
+    private nonisolated func place(isTest: Bool) -> SessionPlace {
+        var place = SessionPlace(makeClient: nil, isTrusted: { [weak self] in self?.isTrusted ?? false }) { [weak self] owner, notice in
+            self?.take(notice, of: owner)
+        }
+        guard let settings = isTest ? configuration.test : configuration.live else { return place }
+        place.makeClient = { [gate, dialer, now, logger] store, observer, turn in
+            var settings = settings
+            settings.admission = { await gate.pass(turn) }
+            return WhatsAppClient(configuration: settings, dialer: dialer, store: store, observer: observer, now: now, logger: logger)
+        }
+        return place
+    }
+
+    private nonisolated func take(_ notice: SessionPlace.Notice, of owner: OwnedSender) {
+        switch notice {
+        case .readiness(let isReady): note(owner, isReady: isReady)
+        case .leaseLost:
+            requests.withLock { $0.lost.append(owner) }
+            wakeup.yield()
+        case .connectionSuperfluous:
+            requests.withLock { $0.superfluous.append(owner) }
+            wakeup.yield()
         }
     }
 
-    private static func tick(_ wake: AsyncStream<Wakeup>.Continuation) async {
-        wake.yield(.tick)
+    private nonisolated func tick() async {
+        wakeup.yield()
         while !Task.isCancelled {
             do { try await ContinuousClock().sleep(for: .seconds(1)) } catch { return }
-            wake.yield(.tick)
+            wakeup.yield()
         }
     }
 
-    private static func forward(_ notifications: Notifications, to wake: AsyncStream<Wakeup>.Continuation) async {
-        for await _ in notifications.channel(Hint.senders) { wake.yield(.hint) }
+    private nonisolated func forward(_ notifications: Notifications) async {
+        for await _ in notifications.channel(Hint.senders) {
+            requests.withLock { $0.isUrgent = true }
+            wakeup.yield()
+        }
     }
+
+    /// Senders taken in one transaction.
+    private static let acquisitionLimit = 200
+
+    private static func code(of error: any Error) -> String { (error as? DatabaseError)?.description ?? "\(type(of: error))" }
 }

@@ -21,8 +21,8 @@ struct ConnectionPort: Sendable {
 
     func send(_ stanza: Node) { put(.stanza(stanza)) }
 
-    /// Closes behind everything that was sent before.
-    func close() { put(.close) }
+    /// Closes behind everything that was sent before. `lingers` leaves the client a moment to read its last stanza and to close by itself.
+    func close(lingers: Bool) { put(.close(lingers: lingers)) }
 
     /// Never at once, also on the channel's own thread: the handler may need the lock that the caller holds.
     private func put(_ item: NoiseChannelHandler.Outgoing) {

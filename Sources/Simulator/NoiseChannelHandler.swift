@@ -14,7 +14,7 @@ final class NoiseChannelHandler: ChannelDuplexHandler {
 
     enum Outgoing: Sendable {
         case stanza(Node)
-        case close
+        case close(lingers: Bool)
     }
 
     private enum Phase {
@@ -27,8 +27,13 @@ final class NoiseChannelHandler: ChannelDuplexHandler {
     /// The longest frame that is taken: 1 MiB and its tag.
     static let maximumFrame = (1 << 20) + 16
 
+    /// Between a last stanza and the close. Some clients lose what they have not handled yet when the line breaks, and then come back at once.
+    private static let linger = TimeAmount.milliseconds(200)
+
     private let engine: Engine
     private var phase: Phase
+    /// Whether the last stanza was written.
+    private var isEnding = false
     private var reader = FrameReader(maximumLength: NoiseChannelHandler.maximumFrame, expectsIntro: true)
     /// The optional routing prefix in front of the intro, until it has passed.
     private var prefix: [UInt8]? = []
@@ -126,7 +131,7 @@ final class NoiseChannelHandler: ChannelDuplexHandler {
     // MARK: Out
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        guard case .open(var channel, let connection) = phase else {
+        guard case .open(var channel, let connection) = phase, !isEnding else {
             promise?.fail(ChannelError.ioOnClosedChannel)
             return
         }
@@ -139,15 +144,21 @@ final class NoiseChannelHandler: ChannelDuplexHandler {
             } catch {
                 promise?.fail(error)
             }
-        case .close:
+        case .close(let lingers):
             promise?.succeed()
-            close(context)
+            isEnding = true
+            if lingers { linger(context) } else { close(context) }
         }
     }
 
     private func write(frame: [UInt8], _ context: ChannelHandlerContext, promise: EventLoopPromise<Void>?) {
         let data = ByteBuffer(bytes: Frame.encode(frame))
         context.writeAndFlush(wrapOutboundOut(WebSocketFrame(fin: true, opcode: .binary, data: data)), promise: promise)
+    }
+
+    private func linger(_ context: ChannelHandlerContext) {
+        let ending = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
+        context.eventLoop.scheduleTask(in: Self.linger) { ending.value.handler.close(ending.value.context) }
     }
 
     private func close(_ context: ChannelHandlerContext) {

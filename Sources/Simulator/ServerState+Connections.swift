@@ -88,7 +88,7 @@ extension ServerState {
         connections[id]?.phase = .closing
         if let stanza { connection.port.send(stanza) }
         if stanza?.tag == "stream:error" { connection.port.send(Node("xmlstreamend")) }
-        connection.port.close()
+        connection.port.close(lingers: stanza != nil)
     }
 
     mutating func closeAsReplaced(_ id: Int) {

@@ -5,8 +5,9 @@ import HTTPTypes
 
 /// Lets a request through only with an API key that works, and puts its caller into the context.
 ///
-/// A damaged key is refused before any look-up or hashing. An address that shows more than `FailedKeyThrottle.limit` wrong keys a minute is
-/// refused with 429 until the minute is over.
+/// A damaged key is refused before any look-up or hashing. An address that has shown `FailedKeyThrottle.limit` wrong keys in a minute gets no
+/// more keys looked up or hashed until it is over: it is refused with 429, except for keys that were verified shortly before, so that one
+/// bad client behind a proxy does not lock out the others.
 package struct Authentication: RouterMiddleware {
     private let gateway: Gateway
     private let throttle = FailedKeyThrottle()
@@ -21,37 +22,51 @@ package struct Authentication: RouterMiddleware {
         _ request: Request, context: WebContext, next: (Request, WebContext) async throws -> Response
     ) async throws -> Response {
         let time = now()
-        guard let header = request.headers[.authorization] else {
+        guard let token = request.headers[.authorization].flatMap(Self.token) else {
             throw Self.unauthorized(.missingKey, "Send Authorization: Bearer and an API key.")
         }
-        if let wait = throttle.wait(for: context.peerAddress, now: time) {
-            throw Problem.retryable(.tooManyRequests, "Too many wrong API keys from this address; limit: failed_keys_per_minute.", after: wait)
-        }
+        let caller = try await caller(token, from: context.peerAddress, now: time)
+        var context = context
+        context.caller = caller
+        context.logger[metadataKey: "account.id"] = "\(caller.account)"
+        if let key = caller.key { context.logger[metadataKey: "api_key.id"] = "\(key)" }
+        return try await next(request, context)
+    }
+
+    private func caller(_ token: String, from address: String, now time: Date) async throws -> Caller {
+        let wait = throttle.wait(for: address, now: time)
         do {
-            var context = context
-            let caller = try await gateway.apiKeys.authenticate(Self.token(in: header), now: time)
-            context.caller = caller
-            context.logger[metadataKey: "account.id"] = "\(caller.account)"
-            if let key = caller.key { context.logger[metadataKey: "api_key.id"] = "\(key)" }
-            return try await next(request, context)
+            return try await gateway.apiKeys.authenticate(token, mayHash: wait == nil, now: time)
         } catch let failure as AuthenticationFailure {
+            if failure != .busy { throttle.failed(address, now: time) }
+            if let wait { throw Self.throttled(for: wait) }
             switch failure {
             case .busy:
                 throw Problem.retryable(.tooManyRequests, "Too many API keys are being verified at once; limit: key_verifications.", after: 1)
             case .malformed:
-                throttle.failed(context.peerAddress, now: time)
                 throw Self.unauthorized(.malformedKey, "The API key is cut off or mistyped: its checksum does not fit.")
             case .unknown, .revoked, .expired:
-                throttle.failed(context.peerAddress, now: time)
                 throw Self.unauthorized(.invalidKey, "The API key is unknown, revoked or expired.")
             }
         }
     }
 
-    private static func token(in header: String) -> String {
+    /// What follows `Bearer`; nil for another scheme.
+    private static func token(in header: String) -> String? {
         let parts = header.split(separator: " ", maxSplits: 1)
-        guard parts.count == 2, parts[0].lowercased() == "bearer" else { return "" }
-        return String(parts[1])
+        guard parts.count == 2, parts[0].lowercased() == "bearer" else { return nil }
+        return parts[1].trimmingCharacters(in: .whitespaces)
+    }
+
+    /// 429 with the limit in the form of draft-ietf-httpapi-ratelimit-headers.
+    private static func throttled(for seconds: Int) -> Problem {
+        var problem = Problem.retryable(
+            .tooManyRequests, "Too many wrong API keys from this address; limit: failed_keys_per_minute.", after: seconds)
+        if let policy = HTTPField.Name("RateLimit-Policy"), let limit = HTTPField.Name("RateLimit") {
+            problem.headers[policy] = "\"failed_keys_per_minute\";q=\(FailedKeyThrottle.limit);w=60"
+            problem.headers[limit] = "\"failed_keys_per_minute\";r=0;t=\(seconds)"
+        }
+        return problem
     }
 
     private static func unauthorized(_ code: ProblemCode, _ detail: String) -> Problem {

@@ -6,70 +6,79 @@ import NIOCore
 package enum JSONBody {
     /// Deepest nesting of a body (design: 16).
     package static let maximumDepth = 16
+    /// Bytes beyond the limit that are read and thrown away, so that the client reads our refusal instead of a reset connection.
+    private static let drained = 8 * 1_024 * 1_024
+    private static let decoder = JSONDecoder()
 
     /// Reads at most `limit` bytes. Throws `Problem` (413, 415, 400, 422) and nothing else for what a client can cause.
     package static func read<Value: Decodable>(_ type: Value.Type, from request: Request, limit: Int) async throws -> Value {
-        let bytes = try await self.bytes(of: request, limit: limit)
-        return try decode(type, from: bytes)
+        try decode(type, from: try await bytes(of: request, limit: limit))
+    }
+
+    /// For requests that take no body: none, or an object without members.
+    package static func readNothing(from request: Request, limit: Int) async throws {
+        let bytes = try await bytes(of: request, limit: limit)
+        if !bytes.isEmpty { _ = try decode(Nothing.self, from: bytes) }
+    }
+
+    private struct Nothing: Decodable {
+        init(from decoder: any Decoder) throws {
+            var fields = try StrictFields(decoder)
+            try fields.finish()
+        }
     }
 
     /// The raw body, at most `limit` bytes.
     package static func bytes(of request: Request, limit: Int) async throws -> [UInt8] {
-        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit { throw tooLarge(limit) }
-        if let mediaType = request.headers[.contentType], !mediaType.lowercased().hasPrefix("application/json") {
+        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit + drained { throw tooLarge(limit) }
+        var bytes: [UInt8] = []
+        var count = 0
+        do {
+            for try await chunk in request.body {
+                count += chunk.readableBytes
+                if count <= limit { bytes += chunk.readableBytesView }
+                if count > limit + drained { break }
+            }
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            throw Problem(.invalidJSON, "The body could not be read to its end.", headers: [.connection: "close"])
+        }
+        guard count <= limit else { throw tooLarge(limit) }
+        guard bytes.isEmpty || isJSON(request.headers[.contentType]) else {
             throw Problem(.unsupportedMediaType, "Send Content-Type: application/json.")
         }
-        do {
-            let buffer = try await request.body.collect(upTo: limit)
-            return Array(buffer.readableBytesView)
-        } catch is NIOTooManyBytesError {
-            throw tooLarge(limit)
-        }
+        return bytes
+    }
+
+    /// A client that names no type is taken at its word that this is JSON.
+    private static func isJSON(_ mediaType: String?) -> Bool {
+        guard let mediaType else { return true }
+        let name = mediaType.split(separator: ";", omittingEmptySubsequences: false).first ?? ""
+        return name.trimmingCharacters(in: .whitespaces).lowercased() == "application/json"
     }
 
     package static func decode<Value: Decodable>(_ type: Value.Type, from bytes: [UInt8]) throws -> Value {
-        guard depth(of: bytes) <= maximumDepth else { throw Problem(.invalidJSON, "The body is nested deeper than \(maximumDepth) levels.") }
+        let shape = JSONShape(bytes)
+        guard shape.depth <= maximumDepth else { throw Problem(.invalidJSON, "The body is nested deeper than \(maximumDepth) levels.") }
+        guard !bytes.contains(0), String(validating: bytes, as: UTF8.self) != nil else { throw Problem(.invalidJSON, "The body is not UTF-8.") }
+        var problems = shape.duplicates
         do {
-            return try JSONDecoder().decode(type, from: Data(bytes))
-        } catch let problems as FieldProblems {
-            throw Problem(.invalidRequest, "See errors for the fields to correct.", fields: problems.fields)
+            let value = try decoder.decode(type, from: Data(bytes))
+            if problems.isEmpty { return value }
+        } catch let found as FieldProblems {
+            problems += found.fields
         } catch let DecodingError.typeMismatch(_, context) where context.codingPath.isEmpty {
-            throw Problem(
-                .invalidRequest, "The body must be a JSON object.",
-                fields: [Problem.Field(pointer: "", code: "wrong_type", detail: "must be an object")])
+            problems = [notAnObject]
+        } catch let DecodingError.valueNotFound(_, context) where context.codingPath.isEmpty {
+            problems = [notAnObject]
         } catch {
             throw Problem(.invalidJSON, "The body is empty or no valid JSON.")
         }
+        throw Problem(.invalidRequest, "See errors for the fields to correct.", fields: problems)
     }
 
-    /// How deep brackets nest, outside of strings; counted before parsing so that no parser recurses on it.
-    private static func depth(of bytes: [UInt8]) -> Int {
-        var depth = 0
-        var deepest = 0
-        var inString = false
-        var escaped = false
-        for byte in bytes {
-            if inString {
-                if escaped {
-                    escaped = false
-                } else if byte == UInt8(ascii: "\\") {
-                    escaped = true
-                } else if byte == UInt8(ascii: "\"") {
-                    inString = false
-                }
-                continue
-            }
-            switch byte {
-            case UInt8(ascii: "\""): inString = true
-            case UInt8(ascii: "{"), UInt8(ascii: "["):
-                depth += 1
-                deepest = max(deepest, depth)
-            case UInt8(ascii: "}"), UInt8(ascii: "]"): depth -= 1
-            default: break
-            }
-        }
-        return deepest
-    }
+    private static var notAnObject: Problem.Field { Problem.Field(pointer: "", code: "wrong_type", detail: "must be an object") }
 
     private static func tooLarge(_ limit: Int) -> Problem {
         Problem(.bodyTooLarge, "The body may have at most \(limit) bytes.", headers: [.connection: "close"])

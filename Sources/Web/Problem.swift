@@ -17,6 +17,9 @@ package struct Problem: Error, Sendable, Equatable {
         }
     }
 
+    /// Places named in one answer; a body of nothing but mistakes does not make an answer larger than itself.
+    private static let maximumFields = 50
+
     package var status: HTTPResponse.Status
     /// Stable; each has a page under `/docs/errors/`.
     package var code: ProblemCode
@@ -59,7 +62,7 @@ extension Problem {
     package func response(requestID: String) -> Response {
         let document = Document(
             type: "/docs/errors/\(code.rawValue)", title: code.title, status: status.code, code: code.rawValue, detail: detail,
-            requestID: requestID, errors: fields.isEmpty ? nil : fields)
+            requestID: requestID, errors: fields.isEmpty ? nil : Array(fields.prefix(Self.maximumFields)))
         var response = JSONResponse.make(document, status: status)
         response.headers[.contentType] = "application/problem+json; charset=utf-8"
         for header in headers { response.headers[header.name] = header.value }

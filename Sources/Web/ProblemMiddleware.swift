@@ -2,6 +2,7 @@ package import Hummingbird
 import Domain
 import HTTPTypes
 import Logging
+import NIOCore
 import Postgres
 
 /// Turns whatever a route throws into a problem response, and gives every response its request id.
@@ -20,10 +21,19 @@ package struct ProblemMiddleware: RouterMiddleware {
             if problem.code == .internalError { context.logger.error("request failed", metadata: ["error.code": "\(Self.name(of: error))"]) }
             response = problem.response(requestID: context.requestID)
         }
+        if response.headers[.connection] == "close" { response.body = Self.closing(response.body, context.channel) }
         response.headers[Self.requestID] = context.requestID
         response.headers[.xContentTypeOptions] = "nosniff"
         if response.headers[.cacheControl] == nil { response.headers[.cacheControl] = "no-store" }
         return response
+    }
+
+    /// No more requests are read once the body is written; the server then ends the connection. The header alone would only ask the client to.
+    private static func closing(_ body: ResponseBody, _ channel: any Channel) -> ResponseBody {
+        ResponseBody(contentLength: body.contentLength) { writer in
+            try await body.write(writer)
+            channel.close(mode: .input, promise: nil)
+        }
     }
 
     private static let requestID = HTTPField.Name("X-Request-Id") ?? .date
@@ -38,8 +48,12 @@ package struct ProblemMiddleware: RouterMiddleware {
                 .invalidRequest, "See errors for the fields to correct.",
                 fields: invalid.problems.map { .init(pointer: $0.pointer, code: $0.code.rawValue, detail: $0.detail) })
         case is InvalidID: Problem(.notFound, "There is no such thing in this account.")
-        case let failure as DatabaseError where failure.isTransient || failure.code == .unavailable || failure.code == .deadline:
+        case let failure as DatabaseError where failure.isTransient:
             .retryable(.databaseUnavailable, "The database is not available; nothing that was accepted is lost.", after: 1)
+        case let failure as DatabaseError where failure.code == .commitUnknown:
+            .retryable(.databaseUnavailable, "The outcome is unknown; repeat with the same Idempotency-Key to learn it.", after: 1)
+        case is AccountGone: Problem(.invalidKey, "The account is closed.", headers: [.wwwAuthenticate: "Bearer"])
+        case is CancellationError: .retryable(.overloaded, "The gateway is stopping.", after: 1)
         case let error as HTTPError where error.status == .notFound: Problem(.notFound, "There is nothing at this path.")
         case let error as HTTPError where error.status == .methodNotAllowed: Problem(.methodNotAllowed, "See /openapi.yaml.")
         case let error as HTTPError where error.status == .contentTooLarge: Problem(.bodyTooLarge, "The body is too large.")

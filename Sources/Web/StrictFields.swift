@@ -17,7 +17,7 @@ package struct StrictFields {
 
     package init(_ decoder: any Decoder) throws {
         container = try decoder.container(keyedBy: AnyKey.self)
-        path = decoder.codingPath.map { "/" + Self.escaped($0.stringValue) }.joined()
+        path = Self.pointer(decoder.codingPath)
     }
 
     /// The member, nil when absent or null. A member of another type is noted as a problem and read as nil.
@@ -28,8 +28,15 @@ package struct StrictFields {
             return try container.decodeIfPresent(type, forKey: key)
         } catch let nested as FieldProblems {
             problems += nested.fields
-        } catch {
+        } catch let DecodingError.typeMismatch(wanted, context) where context.codingPath.count > container.codingPath.count + 1 {
+            problems.append(Problem.Field(pointer: Self.pointer(context.codingPath), code: "wrong_type", detail: "must be \(Self.kind(of: wanted))"))
+        } catch let DecodingError.valueNotFound(wanted, context) where context.codingPath.count > container.codingPath.count + 1 {
+            problems.append(Problem.Field(pointer: Self.pointer(context.codingPath), code: "wrong_type", detail: "must be \(Self.kind(of: wanted))"))
+        } catch DecodingError.typeMismatch {
             problems.append(Problem.Field(pointer: pointer(name), code: "wrong_type", detail: "must be \(Self.kind(of: type))"))
+        } catch {
+            // A number that does not fit, or escapes that are no Unicode text.
+            problems.append(Problem.Field(pointer: pointer(name), code: "invalid_value", detail: "cannot be read as \(Self.kind(of: type))"))
         }
         return nil
     }
@@ -58,8 +65,12 @@ package struct StrictFields {
 
     package func pointer(_ name: String) -> String { "\(path)/\(Self.escaped(name))" }
 
+    private static func pointer(_ path: [any CodingKey]) -> String {
+        path.map { "/" + ($0.intValue.map(String.init) ?? escaped($0.stringValue)) }.joined()
+    }
+
     /// RFC 6901 §3.
-    private static func escaped(_ name: String) -> String {
+    static func escaped(_ name: String) -> String {
         name.replacingOccurrences(of: "~", with: "~0").replacingOccurrences(of: "/", with: "~1")
     }
 

@@ -1,6 +1,7 @@
 package import Domain
 package import Hummingbird
 package import Logging
+import NIOCore
 import Primitives
 
 /// What travels with one request: its id, its logger, and after authentication who is calling.
@@ -12,9 +13,12 @@ package struct WebContext: RequestContext {
     package let peerAddress: String
     /// Set by `Authentication`; routes behind it use `authenticated`.
     package var caller: Caller?
+    /// For closing the connection after an answer that says so.
+    let channel: any Channel
 
     package init(source: ApplicationRequestContextSource) {
         requestID = "req_" + Hex.encode(SystemRandom().bytes(13))
+        channel = source.channel
         peerAddress = source.channel.remoteAddress?.ipAddress ?? "unknown"
         var logger = source.logger
         logger[metadataKey: "request.id"] = "\(requestID)"

@@ -1,5 +1,5 @@
+import Primitives
 import struct Foundation.Date
-import NIOCore
 import SignalProtocol
 import WhatsAppWire
 
@@ -110,6 +110,7 @@ extension WhatsAppClient {
             throw SendFailure(.preWireFailed, cause: error)
         }
         guard writeEncoded(encoded) else { throw SendFailure(.disconnected, detail: "after pre-wire") }
+        if Failpoint.written.isArmed, await flushed() { Failpoint.hit(.written) }
         for _ in 0..<sealed.changedIdentities { await observer.identityChanged() }
         return Transmission(lid: lid, own: own, recipientDevices: recipients, hash: ParticipantHash.phash(all))
     }

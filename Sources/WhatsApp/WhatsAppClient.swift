@@ -46,6 +46,9 @@ package actor WhatsAppClient {
     private var policy = ReconnectPolicy()
     private var attempt: DialAttempt?
     private var pairingRoundsDone = 0
+    private var isLoggingOut = false
+    /// Why the last connection that ended for a known reason did.
+    private var lastEnd: LinkEnd?
     private var lastGeneration: UInt64 = 0
     var receiptPermits = Permits(32)
     /// Held from "next prekey id" to "prekey stored": no id is used twice.
@@ -118,15 +121,18 @@ package actor WhatsAppClient {
         let removal = Node(
             "iq", ["to": .jid(.server), "type": "set", "xmlns": "md"],
             children: [Node("remove-companion-device", ["jid": .jid(credentials.jid), "reason": "user_initiated"])])
+        isLoggingOut = true
         do throws(RequestFailure) {
             _ = try await request(removal, timeout: configuration.requestTimeout)
         } catch {
             // The server may be quicker to close than to answer.
-            guard error == .disconnected, connection?.end == .streamError(code: 401, conflict: "device_removed") else { throw error }
+            guard error == .disconnected, lastEnd == .streamError(code: 401, conflict: "device_removed") else {
+                isLoggingOut = false
+                throw error
+            }
         }
         try await store.commit(DeviceChanges(erasesDevice: true))
-        if connection == nil { waits.resolve(Self.paused, .canceled) }
-        replaceEnd(.loggedOut)
+        end(.loggedOut)
     }
 
     /// Whether a message may be sent right now.
@@ -235,6 +241,7 @@ package actor WhatsAppClient {
         connection = nil
         waits.resolveAll(prefixes: [Self.requestKey, Self.ackKey], .disconnected)
         if closed?.hasPaired == true { return .paired }
+        if isLoggingOut { return .loggedOut }
         if let end = closed?.end { return end }
         if Task.isCancelled { return .stopped }
         return closed?.hasShownLastCode == true ? .codesUsedUp : .closed
@@ -297,12 +304,10 @@ package actor WhatsAppClient {
     /// Ends the present connection for this reason, unless it already has one.
     func end(_ reason: LinkEnd) {
         guard connection != nil else { return }
-        if connection?.end == nil { connection?.end = reason }
-        connection?.channel.close(promise: nil)
-    }
-
-    private func replaceEnd(_ reason: LinkEnd) {
-        connection?.end = reason
+        if connection?.end == nil {
+            connection?.end = reason
+            lastEnd = reason
+        }
         connection?.channel.close(promise: nil)
     }
 

@@ -117,7 +117,7 @@ struct Campaign {
                 let answer = try await call("GET", "/v1/messages/\(id)")
                 if let status = answer.body["status"] as? String, ["delivered", "read", "failed", "expired", "unconfirmed"].contains(status) {
                     open.remove(id)
-                    if status != "delivered" && status != "read" { result.unsettled.append("\(id)=\(status)") }
+                    if status == "failed" || status == "expired" { result.unsettled.append("\(id)=\(status)") }
                 }
             }
             try await clock.sleep(for: .milliseconds(200))

@@ -10,9 +10,12 @@ final class GatewayProcess {
     let dataDirectory: String
     let port: Int
     private let endpoint: String
+    private let extra: [String: String]
     private var process: Process?
 
-    init(binary: String, dataDirectory: String, port: Int, simulator endpoint: String) {
+    /// - Parameter extra: further environment, which wins over what every proof sets.
+    init(binary: String, dataDirectory: String, port: Int, simulator endpoint: String, environment extra: [String: String] = [:]) {
+        self.extra = extra
         self.binary = binary
         self.dataDirectory = dataDirectory
         self.port = port
@@ -26,7 +29,7 @@ final class GatewayProcess {
         ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("GATEWAY_") }.merging([
             "GATEWAY_DATA_DIR": dataDirectory, "GATEWAY_SERVER_LISTEN": "127.0.0.1:\(port)", "GATEWAY_SANDBOX_ENDPOINT": endpoint,
             "GATEWAY_DELIVERY_LEASE_TTL_SECONDS": "3", "GATEWAY_DELIVERY_CLAIM_DEADLINE_SECONDS": "3",
-        ]) { $1 }
+        ]) { $1 }.merging(extra) { $1 }
     }
 
     /// Runs one verb and returns what it printed as JSON.
@@ -56,8 +59,9 @@ final class GatewayProcess {
         environment["FAILPOINT"] = failpoint
         environment["SABOTAGE"] = sabotage
         process.environment = environment
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = try log()
+        let log = try log()
+        process.standardOutput = log
+        process.standardError = log
         try process.run()
         self.process = process
         let clock = ContinuousClock()
@@ -95,10 +99,10 @@ final class GatewayProcess {
         return false
     }
 
+    /// Appends, so that a verb and the server may write at the same time.
     private func log() throws -> FileHandle {
-        if !FileManager.default.fileExists(atPath: logFile) { FileManager.default.createFile(atPath: logFile, contents: nil) }
-        guard let handle = FileHandle(forWritingAtPath: logFile) else { throw DidNotStart(description: "cannot write \(logFile)") }
-        handle.seekToEndOfFile()
-        return handle
+        let descriptor = open(logFile, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw DidNotStart(description: "cannot write \(logFile)") }
+        return FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
     }
 }

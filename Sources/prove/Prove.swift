@@ -7,7 +7,7 @@ import Foundation
 @main
 struct Prove: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "prove", abstract: "Runs the long evidence and prints its tables.", subcommands: [Vectors.self, KillMatrix.self])
+        commandName: "prove", abstract: "Runs the long evidence and prints its tables.", subcommands: [Vectors.self, KillMatrix.self, Privacy.self])
 }
 
 /// `prove vectors [DIR]`: conformance vectors, ours or any folder of the same formats.

@@ -138,15 +138,15 @@ import Testing
         }
     }
 
-    @Test func `a claim that ends goes back, the third time it is poison, and an old message expires`() async throws {
+    @Test func `a claim that ends goes back, too often is poison, and an old message expires`() async throws {
         try await withTestGateway { test in
             let (account, _, owner) = try await test.makeReadySender()
             let poison = try await test.accept(account)
-            for round in 1...3 {
+            for round in 1...Outbox.claimLimit {
                 #expect(try await test.claim(owner).count == 1)
                 test.clock.advance(by: 21)
                 let swept = try await test.gateway.outbox.sweep(now: test.now)
-                #expect(swept == (round < 3 ? Swept(returned: 1) : Swept(poisoned: 1)))
+                #expect(swept == (round < Outbox.claimLimit ? Swept(returned: 1) : Swept(poisoned: 1)))
             }
             let old = try await test.accept(account)
             test.clock.advance(by: 86_401)

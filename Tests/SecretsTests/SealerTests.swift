@@ -73,6 +73,11 @@ import Testing
         #expect(Sealer(dataKey: DataKey(random: SystemRandom()), account: account).blindIndex(value, purpose: .recipients) != index)
     }
 
+    @Test func `a subkey is derived once and serves every copy of its data key`() {
+        let copy = dataKey
+        #expect(copy.subkey(.bodies) === dataKey.subkey(.bodies) && copy.indexKey(.bodies) === dataKey.indexKey(.bodies))
+    }
+
     @Test func `no two subkeys are the same`() {
         let keys = Purpose.allCases.flatMap { [dataKey.subkey($0), dataKey.indexKey($0)] }.map { $0.copyBytes() }
 

@@ -224,4 +224,27 @@ import WhatsAppWire
             #expect(throws: SimulatorError(.invalidCode)) { try simulator.enterCode("ABCD-EFGH", number: Self.sender) }
         }
     }
+
+    @Test func `a linked client is told of its user's new and removed devices`() async throws {
+        try await withSimulator { simulator in
+            // given
+            let client = try await simulator.logIn(number: Self.sender)
+            let own = try #require(client.account).jid.bare
+            for devices in [[0, 1, 2], [0, 1]] as [[UInt16]] {
+                // when
+                if devices.count == 3 {
+                    _ = try await simulator.pair(number: Self.sender)
+                } else {
+                    try simulator.unlink(sender: own.withDevice(2).description)
+                }
+                // then
+                let notification = try await client.next("notification") { $0.string("type") == "account_sync" }
+                let list = try #require(notification.child("devices"))
+                let expected = devices.map { own.withDevice($0) }
+                #expect(notification.jid("from") == own)
+                #expect(list.children("device").compactMap { $0.jid("jid") } == expected)
+                #expect(list.string("dhash") == ParticipantHash.phash(expected))
+            }
+        }
+    }
 }

@@ -29,16 +29,19 @@ package struct Caller: Sendable {
     package let isTest: Bool
     package let scopes: Set<APIKey.Scope>
     package let allowedSenders: Set<Sender.ID>?
+    /// The account's calling code for national numbers; nil: E.164 only.
+    package let callingCode: String?
 
     package init(
         account: Account.ID, key: APIKey.ID? = nil, isTest: Bool = false, scopes: Set<APIKey.Scope> = Set(APIKey.Scope.allCases),
-        allowedSenders: Set<Sender.ID>? = nil
+        allowedSenders: Set<Sender.ID>? = nil, callingCode: String? = nil
     ) {
         self.account = account
         self.key = key
         self.isTest = isTest
         self.scopes = scopes
         self.allowedSenders = allowedSenders
+        self.callingCode = callingCode
     }
 }
 

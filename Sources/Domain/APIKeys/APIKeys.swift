@@ -91,12 +91,14 @@ package struct APIKeys: Sendable {
     }
 
     /// Who presents this text? Its checksum is checked before anything else, its row is at most four seconds old, its hash is computed at
-    /// most once a minute. An unknown key id costs as much as a wrong secret.
+    /// most once a minute. An unknown key id costs as much as a wrong secret. Without `mayHash` only a key is let in that was verified within
+    /// the last minute; any other is `busy`, at no cost.
     /// - Throws: `AuthenticationFailure`, or `DatabaseError` when the database is away.
-    package func authenticate(_ text: String, now: Date) async throws -> Caller {
+    package func authenticate(_ text: String, mayHash: Bool = true, now: Date) async throws -> Caller {
         let secret: APIKeySecret
         do { secret = try APIKeySecret.parse(text) } catch { throw AuthenticationFailure.malformed }
         let ticket = verified.ticket()
+        guard mayHash || verified.find(secret, now: now) != nil else { throw AuthenticationFailure.busy }
         let record = try await record(of: secret.publicID, now: now)
         do {
             guard let record, let verifier = record.verifier else {
@@ -130,7 +132,7 @@ package struct APIKeys: Sendable {
         let found = try await databases.api.queryOne(
             "apiKeys.find",
             """
-            SELECT account_id, key_id, verifier, test, scopes, allowed_senders, expires_at, revoked_at, account_state
+            SELECT account_id, key_id, verifier, test, scopes, allowed_senders, expires_at, revoked_at, account_state, calling_code
             FROM gateway_find_api_key(\(lookup))
             """
         ) { row in
@@ -138,7 +140,7 @@ package struct APIKeys: Sendable {
             let caller = Caller(
                 account: try row["account_id"], key: id, isTest: try row["test"],
                 scopes: Set(try row.column("scopes", as: [String].self).compactMap(APIKey.Scope.init)),
-                allowedSenders: try row.column("allowed_senders", as: [Sender.ID]?.self).map(Set.init))
+                allowedSenders: try row.column("allowed_senders", as: [Sender.ID]?.self).map(Set.init), callingCode: try row["calling_code"])
             let isUsable = try row.column("revoked_at", as: Date?.self) == nil && row.column("account_state", as: String.self) == "active"
             return KeyDirectory.Record(id: id, caller: caller, verifier: try row["verifier"], expiresAt: try row["expires_at"], isUsable: isUsable)
         }

@@ -13,6 +13,11 @@ package enum UUIDv7 {
         return UUID(bytes: bytes)
     }
 
+    /// When an id was made, to the millisecond.
+    package static func time(of id: UUID) -> Date {
+        Date(timeIntervalSince1970: Double(id.bytes.prefix(6).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }) / 1000)
+    }
+
     /// The lowest id of that millisecond: a bound for searches by time.
     package static func lowest(at time: Date) -> UUID {
         var bytes = [UInt8](repeating: 0, count: 16)

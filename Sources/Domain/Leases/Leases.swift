@@ -53,7 +53,7 @@ package struct Leases: Sendable {
                 WITH freed AS (
                     UPDATE outbox b SET state = 'accepted', deadline = NULL
                     FROM unnest(\(taken.map(\.owner.account)), \(taken.map(\.owner.sender))) AS t (account_id, sender_id)
-                    WHERE b.account_id = t.account_id AND b.sender_id = t.sender_id AND b.state = 'prepared' AND b.claims < 3
+                    WHERE b.account_id = t.account_id AND b.sender_id = t.sender_id AND b.state = 'prepared' AND b.claims < \(Outbox.claimLimit)
                     RETURNING b.account_id, b.message_id
                 )
                 UPDATE messages m SET state = 'accepted'

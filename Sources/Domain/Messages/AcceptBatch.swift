@@ -38,8 +38,6 @@ enum AcceptOutcome: Sendable {
 
 /// Writes what many requests want accepted in one transaction of one statement.
 struct AcceptBatch: Sendable {
-    static let idempotencyLifetime: TimeInterval = 72 * 3600
-
     let database: Database
 
     private struct Slot: Hashable {
@@ -76,7 +74,7 @@ struct AcceptBatch: Sendable {
                 let found = try await transaction.query("messages.acceptedBefore", Self.lookup(losers)) {
                     (
                         slot: Slot(account: try $0["account_id"], keyIndex: try $0["key_index"]),
-                        message: try $0.column("message_id", as: Message.ID.self),
+                        message: try $0.column("resource_id", as: Message.ID.self),
                         fingerprint: try $0.column("fingerprint", as: [UInt8].self)
                     )
                 }
@@ -105,7 +103,7 @@ struct AcceptBatch: Sendable {
 
     private static func lookup(_ rows: [AcceptRow]) -> SQL {
         """
-        SELECT i.account_id, i.key_index, i.message_id, i.fingerprint
+        SELECT i.account_id, i.key_index, i.resource_id, i.fingerprint
         FROM idempotency i
         JOIN unnest(\(rows.map(\.account)), \(rows.map { $0.keyIndex ?? [] })) AS w (account_id, key_index)
             ON w.account_id = i.account_id AND w.key_index = i.key_index
@@ -135,23 +133,23 @@ struct AcceptBatch: Sendable {
             FOR SHARE
         ),
         claimed AS (
-            INSERT INTO idempotency AS known (account_id, key_index, fingerprint, message_id, expires_at)
+            INSERT INTO idempotency AS known (account_id, key_index, fingerprint, resource_id, expires_at)
             SELECT input.account_id, input.key_index, input.fingerprint, input.message_id,
-                input.created_at + make_interval(secs => \(idempotencyLifetime))
+                input.created_at + make_interval(secs => \(IdempotencyClaim.lifetime))
             FROM input
             JOIN active ON active.account_id = input.account_id
             WHERE input.key_index IS NOT NULL
             ORDER BY input.account_id, input.key_index
             ON CONFLICT (account_id, key_index) DO UPDATE
-            SET fingerprint = excluded.fingerprint, message_id = excluded.message_id, expires_at = excluded.expires_at
-            WHERE known.expires_at <= excluded.expires_at - make_interval(secs => \(idempotencyLifetime))
-            RETURNING known.message_id
+            SET fingerprint = excluded.fingerprint, resource_id = excluded.resource_id, expires_at = excluded.expires_at
+            WHERE known.expires_at <= excluded.expires_at - make_interval(secs => \(IdempotencyClaim.lifetime))
+            RETURNING known.resource_id
         ),
         fresh AS (
             SELECT input.*
             FROM input
             JOIN active ON active.account_id = input.account_id
-            WHERE input.key_index IS NULL OR input.message_id IN (SELECT message_id FROM claimed)
+            WHERE input.key_index IS NULL OR input.message_id IN (SELECT resource_id FROM claimed)
         ),
         stored AS (
             INSERT INTO messages (account_id, message_id, state, test, sender_id, pool_id, policy, route_reason, key_id, priority,

@@ -37,10 +37,23 @@ package struct Messages: Sendable {
         }
     }
 
+    /// What `accept` would answer if the key is known already, and nil otherwise; writes nothing. For a request that was in time when it
+    /// came first and is not any more.
+    package func repeated(_ message: SendMessage, caller: Caller, idempotencyKey: IdempotencyKey, now: Date) async throws -> Accepted? {
+        let sealer = try await keys.sealer(for: caller.account)
+        let keyIndex = IdempotencyClaim.index(of: idempotencyKey, sealer)
+        guard let earlier = try await earlier(keyIndex, account: caller.account, now: now) else { return nil }
+        return try await replay(earlier.0, earlier.1 == Self.fingerprint(message, caller, sealer), caller.account)
+    }
+
+    private static func fingerprint(_ message: SendMessage, _ caller: Caller, _ sealer: Sealer) -> [UInt8] {
+        sealer.blindIndex(message.canonical + [caller.isTest ? 1 : 0], purpose: .idempotency)
+    }
+
     private func acceptOnce(_ message: SendMessage, _ caller: Caller, _ idempotencyKey: IdempotencyKey?, _ now: Date) async throws -> Accepted {
         let sealer = try await keys.sealer(for: caller.account)
-        let fingerprint = sealer.blindIndex(message.canonical + [caller.isTest ? 1 : 0], purpose: .idempotency)
-        let keyIndex = idempotencyKey.map { sealer.blindIndex([0] + Array($0.value.utf8), purpose: .idempotency) }
+        let fingerprint = Self.fingerprint(message, caller, sealer)
+        let keyIndex = idempotencyKey.map { IdempotencyClaim.index(of: $0, sealer) }
         let (decision, _) = try await routing.decide(message.route, caller: caller)
         guard let sender = decision.sender else {
             // A repeated request gets its first answer even if its sender is gone meanwhile.
@@ -62,6 +75,7 @@ package struct Messages: Sendable {
         )
         switch try await commits.submit(row) {
         case .stored:
+            Failpoint.hit(.accepted)
             let label = decision.considered.first { $0.sender == sender }?.label ?? ""
             return Accepted(message: MessageView(row, message, decision, label: label), replayed: false)
         case .repeated(let first, let print):
@@ -80,8 +94,8 @@ package struct Messages: Sendable {
     private func earlier(_ keyIndex: [UInt8], account: Account.ID, now: Date) async throws -> (Message.ID, [UInt8])? {
         try await databases.api.queryOne(
             "messages.earlier",
-            "SELECT message_id, fingerprint FROM idempotency WHERE account_id = \(account) AND key_index = \(keyIndex) AND expires_at > \(now)",
-            settings: Databases.accounts([account]), access: .readOnly, as: { (try $0["message_id"], try $0["fingerprint"]) })
+            "SELECT resource_id, fingerprint FROM idempotency WHERE account_id = \(account) AND key_index = \(keyIndex) AND expires_at > \(now)",
+            settings: Databases.accounts([account]), access: .readOnly, as: { (try $0["resource_id"], try $0["fingerprint"]) })
     }
 }
 

@@ -3,7 +3,8 @@ import Postgres
 
 extension Outbox {
     /// Records what devices reported. A message only rises: the later word wins, `read` fills in `delivered`, and either implies `sent`.
-    /// Repeated, late and unknown receipts change nothing. The receipt's own acknowledgement may go out when this has returned.
+    /// Repeated, late and unknown receipts change nothing. A device's time counts whole seconds of another clock: here it is never before what
+    /// the message's story tells already, and never after `now`. The receipt's own acknowledgement may go out when this has returned.
     /// - Returns: the messages that rose.
     package func recordReceipts(_ receipts: [ReceiptRecord], now: Date) async throws -> [Message.ID] {
         let best = Self.best(receipts)
@@ -32,7 +33,8 @@ extension Outbox {
                 FOR UPDATE OF b
             ),
             target AS MATERIALIZED (
-                SELECT m.account_id, m.message_id, meant.rank, meant.at,
+                SELECT m.account_id, m.message_id, meant.rank,
+                    greatest(least(meant.at, \(now)), m.wire_at, m.sent_at, m.delivered_at, m.settled_at) AS at,
                     CASE m.state WHEN 'sent' THEN 3 WHEN 'delivered' THEN 4 ELSE 2 END AS old_rank
                 FROM messages m
                 JOIN meant ON meant.account_id = m.account_id AND meant.message_id = m.message_id
@@ -42,7 +44,7 @@ extension Outbox {
             ),
             moved AS (
                 UPDATE messages m
-                SET state = CASE t.rank WHEN 5 THEN 'read' ELSE 'delivered' END, sent_at = coalesce(m.sent_at, least(t.at, \(now))),
+                SET state = CASE t.rank WHEN 5 THEN 'read' ELSE 'delivered' END, sent_at = coalesce(m.sent_at, t.at),
                     delivered_at = coalesce(m.delivered_at, t.at), read_at = CASE t.rank WHEN 5 THEN t.at END,
                     settled_at = coalesce(m.settled_at, \(now)), failure_code = NULL, events = m.events + t.rank - t.old_rank
                 FROM target t

@@ -4,8 +4,9 @@ import Postgres
 extension Outbox {
     private static let sweepLimit = 500
 
-    /// Ends or gives back what is overdue, whoever left it: messages past their time expire, claims that ended go back (or are poison the third
-    /// time), and what was on the wire without an answer and may not be written again becomes `unconfirmed`. Any node may do it, any number at once.
+    /// Ends or gives back what is overdue, whoever left it: messages past their time expire, claims that ended go back (too often, and
+    /// the message is poison), and what was on the wire without an answer and may not be written again becomes `unconfirmed`. Any node may do it,
+    /// any number at once.
     /// Does a bounded piece of work; call again at once while `total` is not 0.
     package func sweep(now: Date) async throws -> Swept {
         let accounts = try await databases.engine.query(

@@ -1,6 +1,7 @@
 package import Foundation
 import Logging
 package import Postgres
+import Primitives
 import Secrets
 
 /// Messages due to be sent, and those whose outcome is open. Every verb names the sender's epoch and changes nothing if that is over.
@@ -11,8 +12,9 @@ package struct Outbox: Sendable {
     package static let acknowledgementLimit: TimeInterval = 75
     /// How often a message's bytes may leave without an answer.
     package static let wireLimit = 3
-    /// How often a claim may end without reaching the wire before the message is taken for poison.
-    package static let claimLimit = 3
+    /// How often a claim may end without reaching the wire before the message is taken for poison. More than a handful: a process that is
+    /// killed takes innocent messages with it, and they must survive a bad quarter of an hour.
+    package static let claimLimit = 8
 
     let databases: Databases
     let keys: AccountKeys
@@ -42,6 +44,7 @@ package struct Outbox: Sendable {
             }
         }
         if !unreadable.isEmpty { _ = try await refused(unreadable, now: now) }
+        if !claimed.isEmpty { Failpoint.hit(.prepared) }
         return claimed
     }
 

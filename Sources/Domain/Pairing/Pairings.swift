@@ -119,20 +119,24 @@ package struct Pairings: Sendable {
         return pending
     }
 
-    /// Ends a pairing without success, for example because all its codes ran out: the sender is `unpaired` again, with that code.
+    /// Ends a pairing without success, for example because all its codes ran out: the sender is `unpaired` again, with that code. Nothing
+    /// happens when the epoch is over.
     package func finish(_ owner: OwnedSender, code: String, now: Date) async throws {
         try await databases.engine.execute(
             "pairing.finish",
             """
-            WITH ended AS (
-                DELETE FROM pairings p USING sender_leases l
-                WHERE l.account_id = p.account_id AND l.sender_id = p.sender_id AND l.epoch = \(owner.epoch)
-                  AND p.account_id = \(owner.account) AND p.sender_id = \(owner.sender)
-                RETURNING p.account_id, p.sender_id
+            WITH held AS MATERIALIZED (
+                SELECT account_id, sender_id FROM sender_leases
+                WHERE account_id = \(owner.account) AND sender_id = \(owner.sender) AND epoch = \(owner.epoch)
+                FOR SHARE
+            ),
+            ended AS (
+                DELETE FROM pairings p USING held
+                WHERE p.account_id = held.account_id AND p.sender_id = held.sender_id
             )
             UPDATE senders s SET state = 'unpaired', state_code = \(code), state_since = \(now)
-            FROM ended
-            WHERE s.account_id = ended.account_id AND s.sender_id = ended.sender_id AND s.state = 'pairing'
+            FROM held
+            WHERE s.account_id = held.account_id AND s.sender_id = held.sender_id AND s.state = 'pairing'
             """, settings: Databases.accounts([owner.account]))
     }
 }

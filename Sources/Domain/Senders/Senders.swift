@@ -17,9 +17,21 @@ package struct Senders: Sendable {
 
     /// Makes a sender with nothing linked yet, and puts it at the end of the account's default pool.
     package func create(account: Account.ID, label: String, test: Bool, now: Date) async throws -> Sender {
+        try await create(account: account, label: label, test: test, idempotencyKey: nil, now: now).sender
+    }
+
+    /// The same under the client's name for it: a known key gives the sender as it was first answered and makes none.
+    /// - Throws: `AcceptFailure` when the key was used for another request, or its first request still runs.
+    package func create(
+        account: Account.ID, label: String, test: Bool, idempotencyKey: IdempotencyKey?, now: Date
+    ) async throws -> (sender: Sender, replayed: Bool) {
         let sealer = try await keys.sealer(for: account)
         let id = Sender.ID.make(at: now, random: random)
-        try await databases.api.transaction(Databases.accounts([account])) { transaction in
+        let claim = idempotencyKey.map {
+            IdempotencyClaim($0, request: ["POST /v1/senders", label, test ? "test" : "live"], account: account, sealer: sealer)
+        }
+        let first = try await databases.api.transaction(Databases.accounts([account]) + [IdempotencyClaim.patience]) { transaction -> Sender.ID in
+            if let earlier = try await claim?.take(for: id.uuid, in: transaction, now: now) { return Sender.ID(earlier) }
             _ = try await transaction.commit(with: [
                 Statement(
                     "senders.create",
@@ -38,10 +50,13 @@ package struct Senders: Sendable {
                     WHERE p.account_id = \(account) AND p.is_default
                     """),
             ])
+            return id
         }
-        return Sender(
-            id: id, account: account, label: label, isTest: test, state: .unpaired, stateCode: nil, stateSince: now, number: nil, createdAt: now,
-            pairedAt: nil)
+        let createdAt = first == id ? now : UUIDv7.time(of: first.uuid)
+        let sender = Sender(
+            id: first, account: account, label: label, isTest: test, state: .unpaired, stateCode: nil, stateSince: createdAt, number: nil,
+            createdAt: createdAt, pairedAt: nil)
+        return (sender, first != id)
     }
 
     /// The account's senders, oldest first, without removed ones.

@@ -100,7 +100,13 @@ struct SettingsReader {
         }
         let host = String(text[..<colon]).trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
         guard !host.isEmpty else { throw problem(key, "must be HOST:PORT") }
-        return (host, port, host.hasPrefix("127.") || host == "localhost" || host == "::1")
+        return (host, port, Self.isLoopback(host))
+    }
+
+    /// `127.x.x.x` in full, so that no name that merely begins like it passes.
+    private static func isLoopback(_ host: String) -> Bool {
+        let parts = host.split(separator: ".", omittingEmptySubsequences: false).map { UInt8($0) }
+        return host == "localhost" || host == "::1" || (parts.count == 4 && parts[0] == 127 && !parts.contains(nil))
     }
 
     mutating func postgresURL(_ key: String, fallback: String = "") throws -> String {

@@ -126,7 +126,7 @@ Use an id of your own for the thing you send, such as `order-17`.
 
 Status 400.
 
-The body is empty, cut short, not JSON at all, or nested deeper than 16 levels. Nothing was stored.
+The body is empty, cut short, not JSON at all, not UTF-8, or nested deeper than 16 levels. Nothing was stored.
 
 ## What to do
 
@@ -148,11 +148,11 @@ Look at `gateway key list`, or make a new key.
 
 Status 422.
 
-The body is JSON, but something in it is not allowed: an unknown field, a wrong type, a number that is not E.164, an empty or too long text, a time outside its bounds. Nothing was stored.
+The body is JSON, but something in it is not allowed: an unknown field, a name given twice, a wrong type, a number that is not E.164, an empty or too long text, a time outside its bounds. Nothing was stored.
 
 ## What to do
 
-Look at `errors`: each entry has a JSON `pointer` to the place, a stable `code`, and a sentence. The codes are `required`, `wrong_type`, `unknown_field`, `missing_plus`, `not_e164`, `empty`, `too_long`, `not_allowed`, `unknown`, `out_of_range` and `not_a_time`.
+Look at `errors`: each entry has a JSON `pointer` to the place, a stable `code`, and a sentence. The codes are `required`, `wrong_type`, `unknown_field`, `duplicate`, `invalid_number`, `empty`, `too_long`, `too_many`, `invalid_value`, `unsupported`, `invalid_id`, `unknown`, `conflict`, `too_early`, `too_late`, `not_a_time` and `out_of_range`. Query parameters are named in the same way, such as `/limit`.
 """###,
         "errors/malformed_key.md": ###"""
 # malformed_key
@@ -170,7 +170,7 @@ Copy the key again, whole. It was shown once when it was made; if it is lost, ma
 
 Status 405.
 
-The path exists, but not with this method.
+The path exists, but not with this method; the header `Allow` lists those it has.
 
 ## What to do
 
@@ -225,7 +225,7 @@ Check the id, and that the key belongs to the account that made it.
 
 Status 503.
 
-More requests wait than the gateway lets wait. Nothing was stored for this one.
+The gateway takes no more requests at the moment, for example because it is stopping. Nothing was stored for this one.
 
 ## What to do
 
@@ -247,7 +247,7 @@ Use another key or another sender.
 
 Status 429.
 
-A limit is reached; `detail` says which. Wrong keys are counted per address and minute.
+A limit is reached; `detail` says which. Wrong keys are counted per address and minute: from the sixth on, only keys that worked within the last minute are let in from that address.
 
 ## What to do
 
@@ -374,6 +374,23 @@ paths:
         - name: status
           in: query
           schema: { $ref: "#/components/schemas/MessageStatus" }
+        - name: sender
+          in: query
+          schema: { type: string, pattern: "^snd_[0-9a-hjkmnp-tv-z]{26}$" }
+        - name: to
+          in: query
+          description: The recipient, as in a message; a plus sign is written %2B.
+          schema: { type: string }
+        - name: reference
+          in: query
+          schema: { type: string, minLength: 1, maxLength: 255 }
+        - name: created_from
+          in: query
+          description: At or after this time.
+          schema: { type: string, format: date-time }
+        - name: created_before
+          in: query
+          schema: { type: string, format: date-time }
       responses:
         "200":
           description: A page.
@@ -447,6 +464,9 @@ paths:
           headers:
             Location:
               schema: { type: string }
+            Idempotent-Replayed:
+              schema: { type: string, enum: ["true"] }
+              description: Present when this answers a repeated idempotency key; the sender is then as it was first answered.
           content:
             application/json:
               schema:
@@ -526,6 +546,9 @@ paths:
       operationId: startPairing
       tags: [senders]
       summary: Ask for a QR code to link this sender's phone
+      description: >-
+        Takes no body. Asking again renews a pairing that is under way, so a repeated request does no harm: an Idempotency-Key is checked for
+        its form and otherwise not needed.
       parameters:
         - $ref: "#/components/parameters/SenderID"
         - $ref: "#/components/parameters/IdempotencyKey"
@@ -541,6 +564,9 @@ paths:
         "403": { $ref: "#/components/responses/Forbidden" }
         "404": { $ref: "#/components/responses/NotFound" }
         "409": { $ref: "#/components/responses/Conflict" }
+        "413": { $ref: "#/components/responses/TooLarge" }
+        "415": { $ref: "#/components/responses/UnsupportedMediaType" }
+        "422": { $ref: "#/components/responses/Unprocessable" }
         "429": { $ref: "#/components/responses/TooManyRequests" }
         "500": { $ref: "#/components/responses/InternalError" }
         "503": { $ref: "#/components/responses/Unavailable" }
@@ -577,7 +603,8 @@ paths:
       summary: Close the account and delete everything about it
       description: >-
         Keys are refused at once, senders are unlinked, the data key is destroyed, and the account's rows are deleted in every table.
-        There is no way back. The body repeats the account's id as confirmation.
+        There is no way back. The body repeats the account's id as confirmation. A repeated request finds the key refused (401), so an
+        Idempotency-Key is checked for its form and otherwise not needed.
       parameters:
         - $ref: "#/components/parameters/IdempotencyKey"
       requestBody:
@@ -708,7 +735,7 @@ components:
       required: [to, type, text]
       additionalProperties: false
       properties:
-        to: { type: string, description: "The recipient in E.164.", pattern: "^\\+[1-9][0-9]{6,14}$" }
+        to: { type: string, description: "The recipient in E.164; or a national number with its leading 0, when the account has a calling code.", pattern: "^(\\+[1-9][0-9]{6,14}|0[0-9]{1,14})$" }
         type: { type: string, enum: [text] }
         text:
           type: object
@@ -728,8 +755,9 @@ components:
         reference: { type: [string, "null"], minLength: 1, maxLength: 255 }
         metadata:
           type: [object, "null"]
-          maxProperties: 20
-          additionalProperties: { type: string, maxLength: 500 }
+          maxProperties: 16
+          propertyNames: { minLength: 1, maxLength: 64 }
+          additionalProperties: { type: string, maxLength: 512 }
     MessageStatus:
       type: string
       enum: [scheduled, queued, sending, sent, delivered, read, failed, expired, canceled, unconfirmed]
@@ -891,7 +919,9 @@ Several processes on one PostgreSQL share the senders through leases: at most on
   database without its keys is unreadable: back them up apart from the database.
 - **Hourly job**: `serve` runs it; with systemd timers use `gateway cron hourly` instead. Its runs are in the table `cron_runs`.
 - **Database**: PostgreSQL 15 or newer. Without `database.url` the gateway runs its own cluster in `data_dir/postgres`, reachable over a
-  Unix socket only, never as root.
+  Unix socket only, never as root. With a server of your own: give `database.migrator_url` a login that may create roles and tables, run
+  `gateway migrate` once, set passwords (`ALTER ROLE gateway_api PASSWORD …`, likewise `gateway_engine` and `gateway_cron`), and name the
+  three logins in `database.url`, `engine_url` and `cron_url`. Row-level security keeps each of them to the accounts it names.
 - **A sender that is down** keeps its messages until they expire; other senders are not touched.
 """###,
         "privacy.md": ###"""

@@ -59,8 +59,11 @@ struct Node {
             ServiceGroupConfiguration.ServiceConfiguration(
                 service: $0, successTerminationBehavior: .gracefullyShutdownGroup, failureTerminationBehavior: .gracefullyShutdownGroup)
         }
+        // At debug level the group prints its services with everything in them.
+        var groupLogger = logger
+        groupLogger.logLevel = max(logger.logLevel, .info)
         try await ServiceGroup(
-            configuration: ServiceGroupConfiguration(services: configurations, gracefulShutdownSignals: signals, logger: logger)
+            configuration: ServiceGroupConfiguration(services: configurations, gracefulShutdownSignals: signals, logger: groupLogger)
         ).run()
     }
 

@@ -60,6 +60,7 @@ actor SandboxDemo: Service {
         let message = try await settled(accepted.message.id, account.id)
         try await show(message)
 
+        fflush(nil)
         guard !once else { return }
         print(
             """
@@ -74,6 +75,7 @@ actor SandboxDemo: Service {
                 -H "Authorization: Bearer $GATEWAY_KEY" -H "Content-Type: application/json" -H "Idempotency-Key: order-17" \\
                 -d '{"to": "+628123456789", "type": "text", "text": {"body": "Kode Anda 123456"}}'
             """)
+        fflush(nil)
     }
 
     /// The simulator forgets its phones when it ends, so accounts of earlier runs are of no use any more.

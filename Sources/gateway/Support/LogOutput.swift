@@ -21,17 +21,21 @@ struct LogOutput: LogHandler {
     }
 
     func log(event: LogEvent) {
-        let fields = metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
         let time = Date().formatted(.iso8601.year().month().day().timeZone(separator: .omitted).time(includingFractionalSeconds: true))
-        let line: String
-        if isJSON {
-            let members =
-                [("time", time), ("level", "\(event.level)"), ("room", label), ("event", "\(event.message)")] + fields.map { ($0.key, "\($0.value)") }
-            line = "{" + members.map { "\(Self.quoted($0.0)):\(Self.quoted($0.1))" }.joined(separator: ",") + "}"
-        } else {
-            line = "\(time) \(event.level) \(Self.plain("\(event.message)"))" + fields.map { " \($0.key)=\(Self.plain("\($0.value)"))" }.joined()
-        }
-        FileHandle.standardError.write(Data((line + "\n").utf8))
+        let fields = metadata.merging(event.metadata ?? [:]) { $1 }.map { ($0.key, "\($0.value)") }.sorted { $0.0 < $1.0 }
+        FileHandle.standardError.write(Data((line(time, "\(event.level)", "\(event.message)", fields) + "\n").utf8))
+    }
+
+    /// One line without its end: nothing in a message or a field can begin another.
+    func line(_ time: String, _ level: String, _ message: String, _ fields: [(String, String)]) -> String {
+        guard isJSON else { return "\(time) \(level) \(Self.plain(message))" + fields.map { " \(Self.plain($0))=\(Self.plain($1))" }.joined() }
+        let members = [("time", time), ("level", level), ("room", label), ("event", message)] + fields
+        return "{" + members.map { "\(Self.quoted($0)):\(Self.quoted($1))" }.joined(separator: ",") + "}"
+    }
+
+    /// C0, DEL and C1, and the two separators that some readers take for the end of a line.
+    private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value) || scalar.value == 0x2028 || scalar.value == 0x2029
     }
 
     /// A JSON string (RFC 8259 §7) with control characters escaped.
@@ -41,15 +45,14 @@ struct LogOutput: LogHandler {
             switch scalar {
             case "\"": result += "\\\""
             case "\\": result += "\\\\"
-            case _ where scalar.value < 0x20 || scalar.value == 0x7F: result += "\\u" + String(format: "%04x", scalar.value)
+            case _ where isControl(scalar): result += "\\u" + String(format: "%04x", scalar.value)
             default: result.unicodeScalars.append(scalar)
             }
         }
         return result + "\""
     }
 
-    /// Control characters cannot fake a second line.
     private static func plain(_ text: String) -> String {
-        String(String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? " " : $0 }))
+        String(String.UnicodeScalarView(text.unicodeScalars.map { isControl($0) ? " " : $0 }))
     }
 }

@@ -1,0 +1,90 @@
+import Glibc
+import Postgres
+import Simulator
+
+/// `POST /v1/messages` with everything on, a bare echo of the same JSON, and single-row inserts, in turns on the same machine.
+///
+/// The gateway runs with `--roles api`: its senders were paired before, and no engine competes. The rows go to the gateway's own cluster.
+struct AcceptBenchmark {
+    let bench: Workbench
+
+    func run(into table: inout Table) async throws {
+        let results = try await bench.withSimulator { simulator in
+            let gateway = try bench.makeGateway("accept", simulator: simulator)
+            return try await bench.withCluster(gateway) { cluster in
+                let key = try await gateway.makeTestKey()
+                bench.say("accepting: pairing \(bench.plan.acceptSenders) senders")
+                _ = try await gateway.serve { _, _ in
+                    try await Pairing(port: gateway.port, key: key, simulator: simulator).pair(bench.plan.acceptSenders)
+                }
+                return try await gateway.serve(roles: "api") { _, _ in try await measure(gateway, key: key, cluster) }
+            }
+        }
+        for (connections, loads) in results { add(connections, loads, to: &table) }
+    }
+
+    private struct Loads: Sendable {
+        var accept: [Load] = []
+        var echo: [Load] = []
+        var insert: [Load] = []
+    }
+
+    private func measure(_ gateway: GatewayProcess, key: String, _ cluster: EmbeddedCluster) async throws -> [(Int, Loads)] {
+        let echoPort = try Workbench.freePort()
+        let log = "\(bench.folder)/echo.log"
+        let echo = try ChildProcess(try ownPath(), ["echo", "--port", "\(echoPort)"], output: log)
+        let database = Database(Database.Configuration(url: cluster.connectionString(), connections: 1, name: "bench"), logger: bench.logger)
+        do {
+            try await echo.waitUntilReady(port: echoPort, log: log)
+            let wrk = try Wrk(script: bench.script, folder: bench.folder)
+            let pgbench = try Pgbench(cluster: cluster, folder: bench.folder)
+            try await pgbench.makeTable(database)
+            // Fills caches and lets the code be read from disk; not counted.
+            for port in [gateway.port, echoPort] { _ = try await wrk.run(port: port, key: key, connections: 16, seconds: 1) }
+            var results: [(Int, Loads)] = []
+            for connections in bench.plan.connections {
+                var loads = Loads()
+                for round in 1...bench.plan.rounds {
+                    bench.say(
+                        "accepting: \(connections == 1 ? "1 connection" : "\(connections) connections"), round \(round) of \(bench.plan.rounds)")
+                    let seconds = bench.plan.loadSeconds
+                    loads.accept.append(try await wrk.run(port: gateway.port, key: key, connections: connections, seconds: seconds))
+                    loads.echo.append(try await wrk.run(port: echoPort, key: key, connections: connections, seconds: seconds))
+                    loads.insert.append(try await pgbench.run(clients: connections, seconds: seconds))
+                }
+                results.append((connections, loads))
+            }
+            try await pgbench.dropTable(database)
+            await database.close()
+            await echo.stop()
+            return results
+        } catch {
+            await database.close()
+            await echo.stop()
+            throw error
+        }
+    }
+
+    private func add(_ connections: Int, _ loads: Loads, to table: inout Table) {
+        let accept = Load.median(loads.accept)
+        let echo = Load.median(loads.echo)
+        let insert = Load.median(loads.insert)
+        let suffix = connections == 1 ? "1 connection" : "\(connections) connections"
+        // design.md §11 sets its targets for one request alone and for 64 connections.
+        let loaded = connections == 64
+        table.add("POST /v1/messages, \(suffix)", accept)
+        if accept.failed > 0 { table.add("  requests that failed", Double(accept.failed), "", target: "accept-failures", .atMost(0)) }
+        table.add("bare echo of the same JSON, \(suffix)", echo)
+        table.add("pgbench single-row insert, \(suffix)", insert)
+        table.add("  accept / echo", accept.perSecond / echo.perSecond, "", target: loaded ? "accept-echo" : nil, .atLeast(0.5))
+        table.add("  accept p99 / echo p99", accept.p99 / echo.p99, "", target: loaded ? "accept-echo-p99" : nil, .atMost(4))
+        table.add("  accept / insert", accept.perSecond / insert.perSecond)
+        if connections == 1 { table.add("  accept p50 / commit p50", accept.p50 / insert.p50, "", target: "accept-alone", .atMost(3)) }
+    }
+
+    private func ownPath() throws -> String {
+        guard let path = realpath("/proc/self/exe", nil) else { throw BenchmarkFailure("cannot find this program") }
+        defer { free(path) }
+        return String(cString: path)
+    }
+}

@@ -58,9 +58,10 @@ struct SealedDeviceStore: DeviceStore {
         guard isTrusted() else { throw StaleEpoch() }
     }
 
-    /// Writes `changes` in a caller's transaction, together with the plaintext that answers retry receipts for `message`.
-    func write(_ changes: DeviceChanges, sent: SentMessage, message: Message.ID, in transaction: Transaction) async throws {
-        try Self.check(try await transaction.pipeline([fence()] + writes(changes) + [sentMessageStatement(sent, message: message)]))
+    /// The statements that write `changes` and the plaintext that answers retry receipts for `message`, for a transaction that holds the
+    /// lease's epoch already.
+    func writes(_ changes: DeviceChanges, sent: SentMessage, message: Message.ID) throws -> [Statement] {
+        try writes(changes) + [sentMessageStatement(sent, message: message)]
     }
 
     /// Locks the lease row against a take-over until the transaction ends, if the epoch is still ours.

@@ -281,9 +281,8 @@ actor SenderSession {
             let acknowledgement = try await client.send(outgoing) { [gateway, now] preWire in
                 guard store.isTrusted() else { throw SealedDeviceStore.StaleEpoch() }
                 let claim = preWire.build > 1 ? message.rebuilt() : message
-                try await gateway.outbox.preWire(claim, owner: message.owner, now: now()) { transaction in
-                    try await store.write(preWire.changes, sent: preWire.sent, message: message.id, in: transaction)
-                }
+                let writes = try store.writes(preWire.changes, sent: preWire.sent, message: message.id)
+                try await gateway.outbox.preWire(claim, owner: message.owner, now: now(), writes: writes)
                 Failpoint.hit(.onWire)
                 guard store.isTrusted() else { throw SealedDeviceStore.StaleEpoch() }
             }

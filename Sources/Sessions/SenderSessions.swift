@@ -215,7 +215,7 @@ package actor SenderSessions: Service, Transport {
             let acknowledgement = try await session.send(message)
             try await record {
                 _ = try await gateway.outbox.acknowledge(
-                    [Acknowledged(message: message.id, owner: message.owner, wireID: message.wireID, serverTime: acknowledgement.time)], now: now())
+                    Acknowledged(message: message.id, owner: message.owner, wireID: message.wireID, serverTime: acknowledgement.time), now: now())
             }
             Failpoint.hit(.sent)
         } catch let failure as SendFailure {

@@ -52,7 +52,7 @@ import Testing
             let key = try IdempotencyKey("order-17")
             let first = try await test.gateway.messages.accept(test.message(), caller: caller, idempotencyKey: key, now: test.now)
             let message = try #require(try await test.claim(owner).first)
-            try await test.gateway.outbox.preWire(message, owner: owner, now: test.now) { _ in }
+            try await test.gateway.outbox.preWire(message, owner: owner, now: test.now, writes: [])
 
             let again = try await test.gateway.messages.accept(test.message(), caller: caller, idempotencyKey: key, now: test.now)
 

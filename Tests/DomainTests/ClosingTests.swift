@@ -14,20 +14,17 @@ import Testing
                 test.message(reference: "order-17"), caller: Caller(account: account, isTest: true), idempotencyKey: IdempotencyKey("k"),
                 now: test.now)
             let message = try #require(try await test.claim(owner).first)
-            try await test.gateway.outbox.preWire(message, owner: owner, now: test.now) { transaction in
-                let bytes = [UInt8](repeating: 7, count: 16)
-                let id = owner.sender
-                for table in ["signal_sessions", "signal_identities"] {
-                    _ = try await transaction.execute(
-                        "test.signal",
-                        "INSERT INTO \(unescaped: table) VALUES (\(account), \(id), \(bytes), \(bytes), \(bytes), now())")
-                }
-                _ = try await transaction.execute("test.device", "INSERT INTO sender_devices VALUES (\(account), \(id), \(bytes), now())")
-                _ = try await transaction.execute("test.prekey", "INSERT INTO prekeys VALUES (\(account), \(id), 1, false, \(bytes))")
-                _ = try await transaction.execute("test.sent", "INSERT INTO sent_messages VALUES (\(account), \(message.id), \(id), \(bytes))")
+            let bytes = [UInt8](repeating: 7, count: 16)
+            let id = owner.sender
+            var writes = ["signal_sessions", "signal_identities"].map { table in
+                Statement("test.signal", "INSERT INTO \(unescaped: table) VALUES (\(account), \(id), \(bytes), \(bytes), \(bytes), now())")
             }
+            writes.append(Statement("test.device", "INSERT INTO sender_devices VALUES (\(account), \(id), \(bytes), now())"))
+            writes.append(Statement("test.prekey", "INSERT INTO prekeys VALUES (\(account), \(id), 1, false, \(bytes))"))
+            writes.append(Statement("test.sent", "INSERT INTO sent_messages VALUES (\(account), \(message.id), \(id), \(bytes))"))
+            try await test.gateway.outbox.preWire(message, owner: owner, now: test.now, writes: writes)
             try await test.gateway.contacts.store(.contact, key: "628123456789", payload: [1], account: account, now: test.now)
-            _ = try await test.gateway.outbox.acknowledge([Acknowledged(message: message.id, owner: owner, wireID: message.wireID)], now: test.now)
+            _ = try await test.gateway.outbox.acknowledge(Acknowledged(message: message.id, owner: owner, wireID: message.wireID), now: test.now)
             #expect(try await test.gateway.apiKeys.authenticate(key.secret, now: test.now).account == account)
 
             #expect(try await test.gateway.closing.begin(account, now: test.now))

@@ -14,9 +14,9 @@ import Testing
 
             let claimed = try await test.claim(owner)
             let message = try #require(claimed.first)
-            try await test.gateway.outbox.preWire(message, owner: owner, now: test.now) { _ in }
+            try await test.gateway.outbox.preWire(message, owner: owner, now: test.now, writes: [])
             let acknowledged = try await test.gateway.outbox.acknowledge(
-                [Acknowledged(message: message.id, owner: owner, wireID: message.wireID)], now: test.now)
+                Acknowledged(message: message.id, owner: owner, wireID: message.wireID), now: test.now)
             let receipts = [ReceiptRecord.Kind.read, .delivered].map { ReceiptRecord(owner: owner, wireID: message.wireID, kind: $0, at: test.now) }
             let rose = try await test.gateway.outbox.recordReceipts(receipts, now: test.now)
             let late = try await test.gateway.outbox.recordReceipts([receipts[1]], now: test.now)
@@ -24,7 +24,7 @@ import Testing
             #expect(claimed.count == 1)
             #expect(message.id == accepted.message.id && message.wireID == accepted.message.wireID)
             #expect(message.body.value == "Kode Anda 123456" && message.recipient.text == "+628123456789")
-            #expect(acknowledged == [message.id] && rose == [message.id] && late.isEmpty)
+            #expect(acknowledged && rose == [message.id] && late.isEmpty)
             let events = try #require(try await test.gateway.messages.events(message.id, account: account))
             #expect(events.map(\.kind) == [.queued, .sending, .sent, .delivered, .read])
             #expect(events.map(\.number) == [1, 2, 3, 4, 5])
@@ -42,9 +42,9 @@ import Testing
             _ = try await test.gateway.outbox.recordReceipts(
                 [ReceiptRecord(owner: owner, wireID: message.wireID, kind: .delivered, at: test.now)], now: test.now)
             let acknowledged = try await test.gateway.outbox.acknowledge(
-                [Acknowledged(message: message.id, owner: owner, wireID: message.wireID)], now: test.now)
+                Acknowledged(message: message.id, owner: owner, wireID: message.wireID), now: test.now)
 
-            #expect(acknowledged.isEmpty)
+            #expect(!acknowledged)
             let events = try await test.gateway.messages.events(message.id, account: account)
             #expect(events?.map(\.kind) == [.queued, .sending, .sent, .delivered])
         }
@@ -56,13 +56,47 @@ import Testing
             _ = try await test.accept(account)
             let message = try #require(try await test.claim(owner).first)
 
-            await #expect(throws: TestFailure.self) {
-                try await test.gateway.outbox.preWire(message, owner: owner, now: test.now) { _ in throw TestFailure("cancelled") }
+            let broken = Statement("test.broken", "INSERT INTO prekeys VALUES (\(account), \(owner.sender), 0, false, '')")
+            await #expect(throws: DatabaseError.self) {
+                try await test.gateway.outbox.preWire(message, owner: owner, now: test.now, writes: [broken])
             }
 
             #expect(try await test.gateway.messages.find(message.id, account: account)?.status == .queued)
-            try await test.gateway.outbox.preWire(message, owner: owner, now: test.now) { _ in }
+            try await test.gateway.outbox.preWire(message, owner: owner, now: test.now, writes: [])
             #expect(try await test.gateway.messages.find(message.id, account: account)?.status == .sending)
+        }
+    }
+
+    @Test func `messages that are at the wire in one moment share a commit, and one whose writes fail fails alone`() async throws {
+        try await withTestGateway { test in
+            let (account, _, owner) = try await test.makeReadySender()
+            let (other, _, otherOwner) = try await test.makeReadySender()
+            for _ in 0..<4 {
+                _ = try await test.accept(account)
+                _ = try await test.accept(other)
+            }
+            let claimed = try await test.claim(owner) + test.claim(otherOwner)
+            let spoiled = claimed[3].id
+            let broken = Statement("test.broken", "INSERT INTO prekeys VALUES (\(account), \(owner.sender), 0, false, '')")
+
+            let failed = await withTaskGroup(of: Message.ID?.self) { group in
+                for message in claimed {
+                    group.addTask {
+                        do {
+                            let writes = message.id == spoiled ? [broken] : []
+                            try await test.gateway.outbox.preWire(message, owner: message.owner, now: test.now, writes: writes)
+                            return nil
+                        } catch { return message.id }
+                    }
+                }
+                var failed: [Message.ID] = []
+                for await id in group { if let id { failed.append(id) } }
+                return failed
+            }
+
+            #expect(claimed.count == 8 && failed == [spoiled])
+            #expect(try await test.count("SELECT 1 AS one FROM outbox WHERE state = 'on_wire'") == 7)
+            #expect(try await test.count("SELECT 1 AS one FROM message_events WHERE kind = 'sending'") == 7)
         }
     }
 
@@ -73,20 +107,20 @@ import Testing
             _ = try await test.accept(account)
 
             let acknowledged = try await test.gateway.outbox.acknowledge(
-                [Acknowledged(message: message.id, owner: stale, wireID: message.wireID)], now: test.now)
+                Acknowledged(message: message.id, owner: stale, wireID: message.wireID), now: test.now)
             let refused = try await test.gateway.outbox.refused([Refused(message: message.id, owner: stale, failure: .refused)], now: test.now)
             let unknown = try await test.gateway.outbox.unknown([Unknown(message: message.id, owner: stale, retryAt: test.now)], now: test.now)
             let receipts = try await test.gateway.outbox.recordReceipts(
                 [ReceiptRecord(owner: stale, wireID: message.wireID, kind: .read, at: test.now)], now: test.now)
             let claimed = try await test.claim(stale)
 
-            #expect(acknowledged.isEmpty && refused.isEmpty && unknown.isEmpty && receipts.isEmpty && claimed.isEmpty)
+            #expect(!acknowledged && refused.isEmpty && unknown.isEmpty && receipts.isEmpty && claimed.isEmpty)
             #expect(try await test.gateway.senders.recordState(stale, .parked, now: test.now) == false)
             #expect(try await test.gateway.senders.purge(stale, now: test.now) == false)
             #expect(try await test.gateway.leases.renew(node: "node-1", owned: [stale]).isEmpty)
             let next = try #require(try await test.claim(owner).first)
             await #expect(throws: PreWireRefusal.lostLease) {
-                try await test.gateway.outbox.preWire(next, owner: stale, now: test.now) { _ in }
+                try await test.gateway.outbox.preWire(next, owner: stale, now: test.now, writes: [])
             }
             #expect(try await test.gateway.messages.find(message.id, account: account)?.status == .sending)
         }
@@ -102,7 +136,7 @@ import Testing
             let early = try await test.claim(owner)
             test.clock.advance(by: 61)
             let again = try #require(try await test.claim(owner).first)
-            try await test.gateway.outbox.preWire(again, owner: owner, now: test.now) { _ in }
+            try await test.gateway.outbox.preWire(again, owner: owner, now: test.now, writes: [])
             _ = try await test.gateway.outbox.refused([Refused(message: message.id, owner: owner, failure: .refused, serverCode: 406)], now: test.now)
 
             #expect(early.isEmpty && again.wireID == message.wireID && again.attempt == 1)
@@ -123,7 +157,7 @@ import Testing
                 let again = try #require(try await test.claim(owner).first)
                 #expect(again.onWireBefore)
                 ids.insert(again.wireID)
-                try await test.gateway.outbox.preWire(again, owner: owner, now: test.now) { _ in }
+                try await test.gateway.outbox.preWire(again, owner: owner, now: test.now, writes: [])
             }
             test.clock.advance(by: 80)
             let over = try await test.claim(owner)
@@ -184,11 +218,11 @@ import Testing
                 throw TestFailure("a prepared message can be canceled")
             }
             await #expect(throws: PreWireRefusal.canceled) {
-                try await test.gateway.outbox.preWire(claimed, owner: owner, now: test.now) { _ in }
+                try await test.gateway.outbox.preWire(claimed, owner: owner, now: test.now, writes: [])
             }
             let second = try await test.accept(account)
             let next = try #require(try await test.claim(owner).first)
-            try await test.gateway.outbox.preWire(next, owner: owner, now: test.now) { _ in }
+            try await test.gateway.outbox.preWire(next, owner: owner, now: test.now, writes: [])
             guard case .refused = try await test.gateway.messages.cancel(second.id, account: account, now: test.now) else {
                 throw TestFailure("a message on the wire cannot be canceled")
             }
@@ -209,7 +243,7 @@ extension TestGateway {
         let (account, _, owner) = try await makeReadySender()
         _ = try await accept(account)
         guard let message = try await claim(owner).first else { throw TestFailure("nothing was claimed") }
-        try await gateway.outbox.preWire(message, owner: owner, now: now) { _ in }
+        try await gateway.outbox.preWire(message, owner: owner, now: now, writes: [])
         return (account, owner, message)
     }
 }

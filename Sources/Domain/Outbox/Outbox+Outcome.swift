@@ -2,10 +2,19 @@ package import Foundation
 import Postgres
 
 extension Outbox {
-    /// The server took these: `sent`. Returns those that were still open under that id; the others were known already.
-    package func acknowledge(_ taken: [Acknowledged], now: Date) async throws -> [Message.ID] {
-        guard !taken.isEmpty else { return [] }
-        return try await databases.engine.query(
+    /// The server took it: `sent`, in a commit shared with others. False: it was not open under that id any more.
+    package func acknowledge(_ taken: Acknowledged, now: Date) async throws -> Bool {
+        try await acknowledgements.submit((taken, now))
+    }
+
+    static func commit(_ batch: [(Acknowledged, now: Date)], in engine: Database) async throws -> [Result<Bool, any Error>] {
+        let now = batch.map(\.now).max() ?? .distantPast
+        let moved = Set(try await acknowledge(batch.map(\.0), now: now, in: engine))
+        return batch.map { .success(moved.contains($0.0.message)) }
+    }
+
+    private static func acknowledge(_ taken: [Acknowledged], now: Date, in engine: Database) async throws -> [Message.ID] {
+        try await engine.query(
             "outbox.acknowledge",
             """
             WITH input AS (
@@ -13,7 +22,7 @@ extension Outbox {
                 FROM unnest(\(taken.map(\.owner.account)), \(taken.map(\.owner.sender)), \(taken.map(\.owner.epoch)), \(taken.map(\.message)),
                     \(taken.map(\.wireID))) AS i (account_id, sender_id, epoch, message_id, wire_id)
             ),
-            \(Self.held),
+            \(held),
             gone AS (
                 DELETE FROM outbox b USING input i, held
                 WHERE held.account_id = i.account_id AND held.sender_id = i.sender_id AND held.epoch = i.epoch

@@ -6,10 +6,22 @@ extension Outbox {
     /// Repeated, late and unknown receipts change nothing. A device's time counts whole seconds of another clock: here it is never before what
     /// the message's story tells already, and never after `now`. The receipt's own acknowledgement may go out when this has returned.
     /// - Returns: the messages that rose.
-    package func recordReceipts(_ receipts: [ReceiptRecord], now: Date) async throws -> [Message.ID] {
-        let best = Self.best(receipts)
-        guard !best.isEmpty else { return [] }
-        return try await databases.engine.query(
+    package func recordReceipts(_ records: [ReceiptRecord], now: Date) async throws -> [Message.ID] {
+        records.isEmpty ? [] : try await receipts.submit((records, now))
+    }
+
+    /// Everybody's receipts of one moment in one statement. Several of one message count as the best of them, for each who reported it.
+    static func commit(_ batch: [([ReceiptRecord], now: Date)], in engine: Database) async throws -> [Result<[Message.ID], any Error>] {
+        let now = batch.map(\.now).max() ?? .distantPast
+        let risen = try await record(best(batch.flatMap(\.0)), now: now, in: engine)
+        return batch.map { records, _ in
+            let wireIDs = Set(records.map(\.wireID))
+            return .success(risen.filter { wireIDs.contains($0.wireID) }.map(\.message))
+        }
+    }
+
+    private static func record(_ best: [ReceiptRecord], now: Date, in engine: Database) async throws -> [(message: Message.ID, wireID: String)] {
+        try await engine.query(
             "outbox.recordReceipts",
             """
             WITH input AS (
@@ -17,7 +29,7 @@ extension Outbox {
                 FROM unnest(\(best.map(\.owner.account)), \(best.map(\.owner.sender)), \(best.map(\.owner.epoch)), \(best.map(\.wireID)),
                     \(best.map { $0.kind.rank }), \(best.map(\.at))) AS i (account_id, sender_id, epoch, wire_id, rank, at)
             ),
-            \(Self.held),
+            \(held),
             meant AS MATERIALIZED (
                 SELECT w.account_id, w.message_id, i.rank, i.at
                 FROM input i
@@ -49,7 +61,7 @@ extension Outbox {
                     settled_at = coalesce(m.settled_at, \(now)), failure_code = NULL, events = m.events + t.rank - t.old_rank
                 FROM target t
                 WHERE m.account_id = t.account_id AND m.message_id = t.message_id AND t.rank > t.old_rank
-                RETURNING m.account_id, m.message_id, m.events, t.rank, t.old_rank, t.at
+                RETURNING m.account_id, m.message_id, m.wire_id, m.events, t.rank, t.old_rank, t.at
             ),
             told AS (
                 INSERT INTO message_events (account_id, message_id, number, event_id, kind, at)
@@ -68,8 +80,8 @@ extension Outbox {
                 SELECT account_id, message_id, attempts, sender_id, epoch, wire_at, \(now), 'received' FROM gone
                 ON CONFLICT (account_id, message_id, attempt) DO UPDATE SET ended_at = excluded.ended_at, outcome = excluded.outcome
             )
-            SELECT message_id FROM moved ORDER BY message_id
-            """, settings: Databases.accounts(best.map(\.owner.account)), as: { try $0["message_id"] })
+            SELECT message_id, wire_id FROM moved ORDER BY message_id
+            """, settings: Databases.accounts(best.map(\.owner.account)), as: { (message: try $0["message_id"], wireID: try $0["wire_id"]) })
     }
 
     /// One per message: several devices report the same one in the same moment.

@@ -19,6 +19,19 @@ package struct Outbox: Sendable {
     let databases: Databases
     let keys: AccountKeys
     let logger: Logger
+    let preWires: GroupCommit<PreWireRequest, Void>
+    let acknowledgements: GroupCommit<(Acknowledged, now: Date), Bool>
+    let receipts: GroupCommit<([ReceiptRecord], now: Date), [Message.ID]>
+
+    init(databases: Databases, keys: AccountKeys, logger: Logger) {
+        self.databases = databases
+        self.keys = keys
+        self.logger = logger
+        let engine = databases.engine
+        preWires = GroupCommit(maximum: 64, lanes: 2) { try await Self.commit($0, in: engine) }
+        acknowledgements = GroupCommit(maximum: 200, lanes: 1) { try await Self.commit($0, in: engine) }
+        receipts = GroupCommit(maximum: 200, lanes: 1) { try await Self.commit($0, in: engine) }
+    }
 
     // MARK: Claim
 
@@ -110,82 +123,5 @@ package struct Outbox: Sendable {
         LEFT JOIN message_bodies d ON d.account_id = t.account_id AND d.message_id = t.message_id
         ORDER BY m.priority, t.due_at, t.message_id
         """
-    }
-
-    // MARK: Just before the first byte
-
-    /// Commits the ratchet's new state together with `on_wire`; when it returns, the bytes may leave. `writes` runs in the same transaction.
-    /// - Throws: `PreWireRefusal`, whatever `writes` throws, or `DatabaseError`: nothing was committed then and nothing may leave
-    ///   (after `commitUnknown` it may have been committed, which costs one attempt and nothing else).
-    package func preWire(
-        _ message: ClaimedMessage, owner: OwnedSender, now: Date, writes: @Sendable (Transaction) async throws -> Void
-    ) async throws {
-        try await databases.engine.transaction(Databases.accounts([owner.account])) { transaction in
-            let moved = try await transaction.query(
-                "outbox.preWire", Self.preWireStatement(message, owner, now), as: { try $0.column("attempts", as: Int.self) })
-            guard !moved.isEmpty else { throw try await Self.refusal(message, owner, now, in: transaction) }
-            try await writes(transaction)
-        }
-    }
-
-    private static func preWireStatement(_ message: ClaimedMessage, _ owner: OwnedSender, _ now: Date) -> SQL {
-        """
-        WITH held AS MATERIALIZED (
-            SELECT account_id, sender_id FROM sender_leases
-            WHERE account_id = \(owner.account) AND sender_id = \(owner.sender) AND epoch = \(owner.epoch)
-            FOR SHARE
-        ),
-        moved AS (
-            UPDATE outbox b
-            SET state = 'on_wire', attempts = b.attempts + 1, claims = 0, wire_at = \(now),
-                deadline = \(now.addingTimeInterval(acknowledgementLimit))
-            FROM held
-            WHERE b.account_id = held.account_id AND b.message_id = \(message.id) AND b.sender_id = held.sender_id
-              AND b.state = \(message.onWireBefore ? "on_wire" : "prepared") AND b.epoch = \(owner.epoch)
-              AND b.attempts = \(message.attempt) AND b.expires_at > \(now)
-              AND (b.state = 'prepared' OR NOT b.at_most_once AND b.attempts < \(wireLimit))
-            RETURNING b.account_id, b.message_id, b.attempts
-        ),
-        mirrored AS (
-            UPDATE messages m
-            SET state = 'on_wire', attempts = moved.attempts, wire_at = \(now), events = m.events + \(message.onWireBefore ? 0 : 1)
-            FROM moved
-            WHERE m.account_id = moved.account_id AND m.message_id = moved.message_id
-            RETURNING m.account_id, m.message_id, m.events
-        ),
-        told AS (
-            INSERT INTO message_events (account_id, message_id, number, event_id, kind, at)
-            SELECT account_id, message_id, events, gateway_uuid7(\(now)), 'sending', \(now) FROM mirrored
-            WHERE NOT \(message.onWireBefore)
-        )
-        SELECT attempts FROM moved
-        """
-    }
-
-    private static func refusal(_ message: ClaimedMessage, _ owner: OwnedSender, _ now: Date, in transaction: Transaction) async throws
-        -> PreWireRefusal
-    {
-        let found = try await transaction.queryOne(
-            "outbox.whyNot",
-            """
-            SELECT m.state, m.expires_at <= \(now) AS expired,
-                EXISTS (SELECT FROM sender_leases l
-                    WHERE l.account_id = \(owner.account) AND l.sender_id = \(owner.sender) AND l.epoch = \(owner.epoch)) AS held
-            FROM messages m
-            WHERE m.account_id = \(owner.account) AND m.message_id = \(message.id)
-            """
-        ) {
-            (
-                state: try $0.state("state") as MessageState, expired: try $0.column("expired", as: Bool.self),
-                held: try $0.column("held", as: Bool.self)
-            )
-        }
-        guard let found else { return .notPrepared }
-        if !found.held { return .lostLease }
-        switch found.state {
-        case .canceled: return .canceled
-        case .expired: return .expired
-        default: return found.expired ? .expired : .notPrepared
-        }
     }
 }

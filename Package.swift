@@ -91,19 +91,21 @@ let package = Package(
 
         // Evidence.
         room("Conformance", ["Primitives", "SignalProtocol", "WhatsAppWire", protobuf]),
+        room("Proof", ["Simulator"] + nio),
         .executableTarget(
             name: "prove",
             dependencies: [
-                "Conformance", "Simulator", "Primitives", "Domain", "Secrets", "Postgres", "WhatsApp", logging,
+                "Conformance", "Proof", "Simulator", "Primitives", "Domain", "Secrets", "Postgres", "WhatsApp", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: house),
         .executableTarget(
             name: "Benchmarks",
             dependencies: [
-                "Primitives", "Simulator", "Postgres", hummingbird, logging, lifecycle,
+                "Proof", "Primitives", "Simulator", "Postgres", hummingbird, logging, lifecycle,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ] + nio,
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
             swiftSettings: house),
         .target(
             name: "TestSupport", dependencies: ["Primitives", "Postgres", "Domain", "Secrets", logging], path: "Tests/TestSupport",
@@ -125,6 +127,6 @@ let package = Package(
                 logging,
             ]),
         tests("APITests", ["API", "Web", "Domain", .product(name: "HummingbirdTesting", package: "hummingbird")]),
-        tests("GatewayTests", ["gateway", "Domain"]),
+        tests("GatewayTests", ["gateway", "Domain", "Web"]),
     ]
 )

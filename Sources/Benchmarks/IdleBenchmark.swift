@@ -1,3 +1,4 @@
+import Proof
 import Simulator
 
 /// Resident memory and idle CPU of one gateway with 0, 100 and 1,000 paired senders that do nothing.
@@ -20,7 +21,7 @@ struct IdleBenchmark {
             let gateway = try bench.makeGateway("idle", simulator: simulator)
             // Held open, so that starting the gateway does not include starting PostgreSQL.
             return try await bench.withCluster(gateway) { _ in
-                let key = try await gateway.makeTestKey()
+                let key = try await gateway.makeTestKey(account: "Benchmark")
                 var samples = [try await sample(0, gateway, simulator)]
                 var paired = 0
                 for count in bench.plan.idleSenders {
@@ -45,9 +46,9 @@ struct IdleBenchmark {
             try await settle(process)
             let clock = ContinuousClock()
             let from = clock.now
-            let before = try ProcessFigures(process.processID).cpuSeconds
+            let before = try ProcessFigures(process).cpuSeconds
             try await clock.sleep(for: .seconds(bench.plan.idleSeconds))
-            let figures = try ProcessFigures(process.processID)
+            let figures = try ProcessFigures(process)
             guard simulator.activeSenders == senders else { throw BenchmarkFailure("senders lost their connections while idle") }
             return Sample(
                 senders: senders, residentKiB: Double(figures.residentKiB),
@@ -56,12 +57,12 @@ struct IdleBenchmark {
     }
 
     /// Returns when resident memory and CPU have been still for five seconds, or after a minute.
-    private func settle(_ process: ChildProcess) async throws {
+    private func settle(_ process: Int32) async throws {
         var still = 0
-        var last = try ProcessFigures(process.processID)
+        var last = try ProcessFigures(process)
         for _ in 0..<60 where still < 5 {
             try await ContinuousClock().sleep(for: .seconds(1))
-            let now = try ProcessFigures(process.processID)
+            let now = try ProcessFigures(process)
             still = abs(now.residentKiB - last.residentKiB) * 200 < last.residentKiB && now.cpuSeconds - last.cpuSeconds < 0.25 ? still + 1 : 0
             last = now
         }

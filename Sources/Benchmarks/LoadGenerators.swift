@@ -1,5 +1,6 @@
 import Foundation
 import Postgres
+import Proof
 
 /// What one load generator measured.
 struct Load: Sendable {
@@ -7,15 +8,20 @@ struct Load: Sendable {
     /// Milliseconds.
     var p50: Double
     var p99: Double
-    /// Requests without answer or with a status from 400 on; they do not count in `perSecond`.
-    var failed = 0
+    /// Status → answers other than 202; they do not count in `perSecond`.
+    var refusals: [Int: Int] = [:]
+    /// Requests that could not be sent or had no answer in time.
+    var unanswered = 0
+
+    var failed: Int { refusals.values.reduce(unanswered, +) }
 
     /// The middle of several rounds, figure by figure; failures are summed.
     static func median(_ rounds: [Load]) -> Load {
         func middle(_ values: [Double]) -> Double { values.isEmpty ? 0 : values.sorted()[values.count / 2] }
         return Load(
             perSecond: middle(rounds.map(\.perSecond)), p50: middle(rounds.map(\.p50)), p99: middle(rounds.map(\.p99)),
-            failed: rounds.map(\.failed).reduce(0, +))
+            refusals: rounds.map(\.refusals).reduce(into: [:]) { $0.merge($1, uniquingKeysWith: +) },
+            unanswered: rounds.map(\.unanswered).reduce(0, +))
     }
 }
 
@@ -39,14 +45,23 @@ struct Wrk {
             [
                 "--threads", "1", "--connections", "\(connections)", "--duration", "\(seconds)s", "--timeout", "10s", "--script", script,
                 "http://127.0.0.1:\(port)/v1/messages",
-            ], environment: ["BENCH_KEY": key, "BENCH_RUN": UUID().uuidString], folder: folder, limit: .seconds(seconds + 30))
+            ], environment: ["BENCH_KEY": key, "BENCH_RUN": UUID().uuidString], errors: folder + "/errors.log", limit: .seconds(seconds + 30))
         guard let line = text.split(separator: "\n").last(where: { $0.hasPrefix("bench ") }) else { throw BenchmarkFailure("wrk printed no result") }
-        let numbers = line.split(separator: " ").dropFirst().compactMap { Double($0) }
-        guard numbers.count == 5, numbers[1] > 0, numbers[0] > numbers[2] else {
-            throw BenchmarkFailure("no request of wrk was answered well on port \(port)")
+        // bench <answers> <microseconds> <unanswered> <p50> <p99> and one <status>=<count> for each status but 202; see Scripts/bench.lua.
+        let fields = line.split(separator: " ").dropFirst()
+        let numbers = fields.compactMap { Double($0) }
+        var refusals: [Int: Int] = [:]
+        for field in fields {
+            let pair = field.split(separator: "=").compactMap { Int($0) }
+            if pair.count == 2 { refusals[pair[0]] = pair[1] }
+        }
+        let accepted = (numbers.first ?? 0) - Double(refusals.values.reduce(0, +))
+        guard numbers.count == 5, numbers[1] > 0, accepted > 0 else {
+            throw BenchmarkFailure("no request of wrk was answered with 202 on port \(port): \(fields.joined(separator: " "))")
         }
         return Load(
-            perSecond: (numbers[0] - numbers[2]) / (numbers[1] / 1e6), p50: numbers[3] / 1_000, p99: numbers[4] / 1_000, failed: Int(numbers[2]))
+            perSecond: accepted / (numbers[1] / 1e6), p50: numbers[3] / 1_000, p99: numbers[4] / 1_000, refusals: refusals,
+            unanswered: Int(numbers[2]))
     }
 }
 
@@ -91,7 +106,7 @@ struct Pgbench {
             of: program,
             [
                 "-n", "-M", "prepared", "-f", script, "-c", "\(clients)", "-j", "1", "-T", "\(seconds)", "-l", "--log-prefix=\(log)", address,
-            ], folder: folder, limit: .seconds(seconds + 30))
+            ], errors: folder + "/errors.log", limit: .seconds(seconds + 30))
         guard let tps = text.firstMatch(of: /tps = ([0-9.]+)/).flatMap({ Double($0.output.1) }) else {
             throw BenchmarkFailure("pgbench printed no result")
         }

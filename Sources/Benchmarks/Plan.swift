@@ -18,7 +18,7 @@ struct Plan {
 
     static let full = Plan()
     static let quick = Plan(
-        loadSeconds: 1, rounds: 1, messages: [1: 100, 10: 400, 100: 1_000], deliverySeconds: 60, idleSenders: [100, 1_000], idleSeconds: 5,
+        loadSeconds: 1, rounds: 1, messages: [1: 100, 10: 400, 100: 1_000], deliverySeconds: 120, idleSenders: [10, 100], idleSeconds: 5,
         preKeys: 40)
 
     var preKeySetting: [String: String] { preKeys.map { ["GATEWAY_WHATSAPP_INITIAL_PREKEYS": "\($0)"] } ?? [:] }

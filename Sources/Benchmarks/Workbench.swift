@@ -1,7 +1,7 @@
 import Foundation
-import Glibc
 import Logging
 import Postgres
+import Proof
 import Simulator
 
 /// What all parts share: programs, a folder for everything they write, and how much they do.
@@ -21,8 +21,9 @@ struct Workbench {
         let directory = "\(folder)/\(name)"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o711])
         return GatewayProcess(
-            binary: gateway, dataDirectory: directory, port: try Self.freePort(), simulator: simulator,
-            settings: settings.merging(plan.preKeySetting) { $1 })
+            binary: gateway, dataDirectory: directory, port: try LoopbackPort.free(), simulator: simulator.webSocketURL,
+            settings: ["GATEWAY_DELIVERY_LOGINS_PER_SECOND": "1000", "GATEWAY_LOG_LEVEL": "warning"].merging(plan.preKeySetting) { $1 }
+                .merging(settings) { $1 })
     }
 
     /// Keeps the cluster of a data directory running while `body` runs, over restarts of the gateway.
@@ -51,29 +52,5 @@ struct Workbench {
             await simulator.stop()
             throw error
         }
-    }
-
-    /// A loopback port that is free now.
-    static func freePort() throws -> Int {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        guard descriptor >= 0 else { throw BenchmarkFailure("no socket") }
-        defer { Glibc.close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let code = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                bind(descriptor, generic, length) == 0 ? getsockname(descriptor, generic, &length) : -1
-            }
-        }
-        guard code == 0 else { throw BenchmarkFailure("no free port") }
-        return Int(UInt16(bigEndian: address.sin_port))
-    }
-}
-
-extension GatewayProcess {
-    init(binary: String, dataDirectory: String, port: Int, simulator: WhatsAppSimulator, settings: [String: String]) {
-        self.init(binary: binary, dataDirectory: dataDirectory, port: port, endpoint: simulator.webSocketURL, settings: settings)
     }
 }

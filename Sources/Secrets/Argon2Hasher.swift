@@ -1,5 +1,6 @@
 import Foundation
 package import Primitives
+import Synchronization
 
 /// Why a hash was neither made nor checked.
 package enum Argon2Failure: String, Error, Sendable {
@@ -18,6 +19,7 @@ package final class Argon2Hasher: Sendable {
     private let random: any RandomSource
     private let workers: WorkerThreads
     private let decoy: String
+    private let checks = Atomic(0)
 
     /// `permits` hashes run at once (by default one per two cores), `queueLimit` more may wait.
     package init(
@@ -41,6 +43,7 @@ package final class Argon2Hasher: Sendable {
 
     /// Whether `input` is what `phc` was made of.
     package func verify(_ input: SecretBytes, against phc: String) async throws(Argon2Failure) -> Bool {
+        checks.wrappingAdd(1, ordering: .relaxed)
         guard let result = await workers.run({ Argon2.verify(input, phc: phc) }) else { throw .overloaded }
         guard let isValid = result else { throw .failed }
         return isValid
@@ -51,6 +54,9 @@ package final class Argon2Hasher: Sendable {
         _ = try await verify(input, against: decoy)
         return false
     }
+
+    /// How often a hash was to be checked since the start, refused ones included.
+    package var checkCount: Int { checks.load(ordering: .relaxed) }
 
     /// Whether the hash was made with other costs than today's, or is none at all. Ask after a successful `verify`.
     package func needsRehash(_ phc: String) -> Bool {

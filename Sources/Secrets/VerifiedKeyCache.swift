@@ -26,7 +26,28 @@ package final class VerifiedKeyCache<Value: Sendable>: Sendable {
         var head = 0
         var serial: UInt64 = 0
         var removals: UInt64 = 0
+        /// Hashes that run now, and who waits for each beside the one that runs it.
+        var flights: [Flight: [Waiter]] = [:]
     }
+
+    /// What is being hashed, and against what.
+    private struct Flight: Hashable {
+        let fingerprint: [UInt8]
+        let verifier: String?
+    }
+
+    private typealias Waiter = CheckedContinuation<Role, Never>
+
+    /// What one call of `verify` has to do.
+    private enum Role {
+        /// Nothing: it was remembered, or another call has found out.
+        case done(Result<Bool, Argon2Failure>)
+        /// Hash, for all.
+        case hash
+    }
+
+    /// Seconds by which a request may come before the one that verified its key: they are not handled in the order of their clocks.
+    private static var slack: Double { 1 }
 
     private let lifetime: Double
     private let capacity: Int
@@ -41,19 +62,71 @@ package final class VerifiedKeyCache<Value: Sendable>: Sendable {
         key = SecretBytes(count: 32, random: random)
     }
 
-    /// What was remembered for exactly this key, unless that was 60 seconds ago or more, or in the future (a clock was set back).
+    /// What was remembered for exactly this key, unless that was 60 seconds ago or more, or a second or more in the future (a clock was set
+    /// back).
     package func find(_ secret: APIKeySecret, now: Date) -> Value? {
         let fingerprint = secret.fingerprint(key: key)
-        return state.withLock { state in
-            guard let entry = state.entries[secret.publicID] else { return nil }
-            let age = now.timeIntervalSince(entry.from)
-            guard age >= 0, age < lifetime else {
-                state.entries[secret.publicID] = nil
+        return state.withLock { Self.find(&$0, secret.publicID, fingerprint, lifetime: lifetime, now: now) }
+    }
+
+    /// Whether the secret is the right one: by what is remembered, or else by `hash`. Calls with the same secret and verifier that come while
+    /// it is being hashed wait for that one hash and get its result, and nobody waits for another secret's. What `hash` threw goes to all
+    /// who wait and is not remembered.
+    ///
+    /// The hash runs in the task of the call that came first. It cannot end by cancellation, so a cancelled call takes nothing from the others.
+    /// - Parameters:
+    ///   - value: what is known about the key, remembered if the secret is right; nil: nothing is known, and nothing will be remembered.
+    ///   - verifier: what `hash` compares with; nil: something that nothing matches.
+    package func verify(
+        _ secret: APIKeySecret, as value: Value?, against verifier: String?, ticket: Ticket, now: Date,
+        hash: () async throws(Argon2Failure) -> Bool
+    ) async throws(Argon2Failure) -> Bool where Value: Equatable {
+        let fingerprint = secret.fingerprint(key: key)
+        let flight = Flight(fingerprint: fingerprint, verifier: verifier)
+        switch await role(in: flight, secret, value, now: now) {
+        case .done(let result): return try result.get()
+        case .hash: break
+        }
+        let result: Result<Bool, Argon2Failure>
+        do throws(Argon2Failure) { result = .success(try await hash()) } catch { result = .failure(error) }
+        // Remembered and ended at once, or a call between the two would hash again.
+        let waiters = state.withLock { state in
+            if let value, case .success(true) = result {
+                Self.remember(&state, secret.publicID, fingerprint, value, ticket: ticket, capacity: capacity, now: now)
+            }
+            return state.flights.removeValue(forKey: flight) ?? []
+        }
+        for waiter in waiters { waiter.resume(returning: .done(result)) }
+        return try result.get()
+    }
+
+    private func role(in flight: Flight, _ secret: APIKeySecret, _ value: Value?, now: Date) async -> Role where Value: Equatable {
+        await withCheckedContinuation { waiter in
+            let role: Role? = state.withLock { state in
+                if let value, Self.find(&state, secret.publicID, flight.fingerprint, lifetime: lifetime, now: now) == value {
+                    return .done(.success(true))
+                }
+                // Found by Swift's seeded hash of a keyed hash: its timing says nothing about the secret.
+                guard state.flights[flight] != nil else {
+                    state.flights[flight] = []
+                    return .hash
+                }
+                state.flights[flight]?.append(waiter)
                 return nil
             }
-            // A wrong secret must not push the right one out.
-            return constantTimeEqual(entry.fingerprint, fingerprint) ? entry.value : nil
+            if let role { waiter.resume(returning: role) }
         }
+    }
+
+    private static func find(_ state: inout State, _ publicID: String, _ fingerprint: [UInt8], lifetime: Double, now: Date) -> Value? {
+        guard let entry = state.entries[publicID] else { return nil }
+        let age = now.timeIntervalSince(entry.from)
+        guard age > -slack, age < lifetime else {
+            state.entries[publicID] = nil
+            return nil
+        }
+        // A wrong secret must not push the right one out.
+        return constantTimeEqual(entry.fingerprint, fingerprint) ? entry.value : nil
     }
 
     /// To be taken before the key's row is read and its hash checked.
@@ -65,14 +138,18 @@ package final class VerifiedKeyCache<Value: Sendable>: Sendable {
     /// key's, and the verification may not have seen it. Puts out the oldest entry when full.
     package func remember(_ secret: APIKeySecret, as value: Value, ticket: Ticket, now: Date) {
         let fingerprint = secret.fingerprint(key: key)
-        state.withLock { state in
-            guard state.removals == ticket.removals else { return }
-            if state.entries[secret.publicID] == nil { Self.makeRoom(&state, capacity: capacity) }
-            state.serial += 1
-            state.entries[secret.publicID] = Entry(fingerprint: fingerprint, value: value, from: now, serial: state.serial)
-            state.order.append((secret.publicID, state.serial))
-            Self.compact(&state, capacity: capacity)
-        }
+        state.withLock { Self.remember(&$0, secret.publicID, fingerprint, value, ticket: ticket, capacity: capacity, now: now) }
+    }
+
+    private static func remember(
+        _ state: inout State, _ publicID: String, _ fingerprint: [UInt8], _ value: Value, ticket: Ticket, capacity: Int, now: Date
+    ) {
+        guard state.removals == ticket.removals else { return }
+        if state.entries[publicID] == nil { makeRoom(&state, capacity: capacity) }
+        state.serial += 1
+        state.entries[publicID] = Entry(fingerprint: fingerprint, value: value, from: now, serial: state.serial)
+        state.order.append((publicID, state.serial))
+        compact(&state, capacity: capacity)
     }
 
     /// Forgets a key that was revoked or changed.
@@ -85,11 +162,14 @@ package final class VerifiedKeyCache<Value: Sendable>: Sendable {
 
     /// Forgets everything, for when it is not known what changed.
     package func removeAll() {
-        state.withLock { $0 = State(serial: $0.serial, removals: $0.removals + 1) }
+        state.withLock { $0 = State(serial: $0.serial, removals: $0.removals + 1, flights: $0.flights) }
     }
 
     /// Entries held, expired ones included.
     package var count: Int { state.withLock { $0.entries.count } }
+
+    /// Calls of `verify` that wait for another one's hash.
+    package var waiting: Int { state.withLock { $0.flights.values.map(\.count).reduce(0, +) } }
 
     private static func makeRoom(_ state: inout State, capacity: Int) {
         while state.entries.count >= capacity, state.head < state.order.count {

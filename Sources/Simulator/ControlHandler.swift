@@ -1,7 +1,7 @@
 import NIOCore
 import NIOHTTP1
 
-/// Reads one request after another and answers each with JSON. Lives on the channel's event loop.
+/// Reads one request after another and answers each, with JSON but for the root key. Lives on the channel's event loop.
 final class ControlHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
@@ -35,13 +35,14 @@ final class ControlHandler: ChannelInboundHandler, RemovableChannelHandler {
                 ? .failure(413, "body_too_long")
                 // Browsers name a page's origin; no page has business here.
                 : head.headers.contains(name: "origin")
-                    ? .failure(403, "no_browsers") : routes.answer(method: head.method.rawValue, uri: head.uri, body: body)
+                    ? .failure(403, "no_browsers")
+                    : routes.answer(method: head.method.rawValue, uri: head.uri, accept: head.headers["accept"], body: body)
             write(response, keepAlive: head.isKeepAlive, version: head.version, context)
         }
     }
 
     private func write(_ response: ControlResponse, keepAlive: Bool, version: HTTPVersion, _ context: ChannelHandlerContext) {
-        var headers = HTTPHeaders([("content-type", "application/json"), ("content-length", String(response.body.count))])
+        var headers = HTTPHeaders([("content-type", response.contentType), ("content-length", String(response.body.count))])
         if !keepAlive { headers.add(name: "connection", value: "close") }
         let status = HTTPResponseStatus(statusCode: response.status)
         context.write(wrapOutboundOut(.head(HTTPResponseHead(version: version, status: status, headers: headers))), promise: nil)

@@ -5,10 +5,11 @@ import Primitives
 struct ControlRoutes: Sendable {
     let engine: Engine
 
-    func answer(method: String, uri: String, body: [UInt8]) -> ControlResponse {
+    /// - Parameter accept: the values of the request's Accept headers.
+    func answer(method: String, uri: String, accept: [String], body: [UInt8]) -> ControlResponse {
         guard let components = URLComponents(string: uri) else { return .failure(400, "invalid_request") }
         do {
-            return try answer(method, components.path, components.queryItems ?? [], body)
+            return try answer(method, components.path, components.queryItems ?? [], accept, body)
         } catch let error as SimulatorError {
             return .failure(error.code == .unknownSender ? 404 : 422, error.code.rawValue)
         } catch is DecodingError {
@@ -18,9 +19,9 @@ struct ControlRoutes: Sendable {
         }
     }
 
-    private func answer(_ method: String, _ path: String, _ query: [URLQueryItem], _ body: [UInt8]) throws -> ControlResponse {
+    private func answer(_ method: String, _ path: String, _ query: [URLQueryItem], _ accept: [String], _ body: [UInt8]) throws -> ControlResponse {
         switch (method, path) {
-        case ("GET", "/control/root"): try .json(["root": Hex.encode(engine.identity.rootKey.bytes)])
+        case ("GET", "/control/root"): try root(accept)
         case ("GET", "/control/phones"): try .json(["phones": engine.withState { state in state.phones }])
         case ("GET", "/control/counters"): try .json(engine.withState { state in state.currentCounters })
         case ("GET", "/control/received"): try received(query)
@@ -47,6 +48,13 @@ struct ControlRoutes: Sendable {
     }
 
     // MARK: Verbs
+
+    /// The plain hex, for shells and foreign harnesses; an object only for who asks for JSON by name.
+    private func root(_ accept: [String]) throws -> ControlResponse {
+        let hex = Hex.encode(engine.identity.rootKey.bytes)
+        guard accept.contains(where: { $0.lowercased().contains("application/json") }) else { return .text(hex + "\n") }
+        return try .json(["root": hex])
+    }
 
     private func received(_ query: [URLQueryItem]) throws -> ControlResponse {
         func value(_ name: String) -> String? { query.first { $0.name == name }?.value.map { $0.replacing(" ", with: "+") } }
@@ -145,6 +153,7 @@ struct ControlRoutes: Sendable {
 
 struct ControlResponse: Sendable {
     var status: Int
+    var contentType = "application/json"
     var body: [UInt8]
 
     static func json(_ value: some Encodable, status: Int = 200) throws -> ControlResponse {
@@ -153,6 +162,8 @@ struct ControlResponse: Sendable {
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         return ControlResponse(status: status, body: [UInt8](try encoder.encode(value)))
     }
+
+    static func text(_ text: String) -> ControlResponse { ControlResponse(status: 200, contentType: "text/plain", body: Array(text.utf8)) }
 
     static func failure(_ status: Int, _ code: String) -> ControlResponse {
         ControlResponse(status: status, body: Array(#"{"error":"\#(code)"}"#.utf8))

@@ -52,8 +52,9 @@ final class Engine: Sendable {
         try state.withLock { state throws(Failure) in try body(&state) }
     }
 
-    /// Ends the timers, due or not, and `nextMessage`.
+    /// Ends the timers, due or not, and everybody's waiting.
     func stop() async {
+        withState { state in state.stop() }
         timers.finish()
         shownContinuation.finish()
         let task = timerTask.withLock { task in

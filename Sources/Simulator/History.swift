@@ -47,7 +47,8 @@ struct History: Sendable {
             if let id { byID[id] ?? [] } else if let number { byNumber[number] ?? [] } else if let sender { bySender[sender] ?? [] } else { nil }
         var found: [ReceivedMessage] = []
         if let candidates {
-            for candidate in candidates[firstIndex(after: sequence, in: candidates)...] where found.count < limit {
+            for candidate in candidates[firstIndex(after: sequence, in: candidates)...] {
+                guard found.count < limit else { break }
                 let entry = entries[candidate - 1 - dropped]
                 if matches(entry) { found.append(entry) }
             }

@@ -7,6 +7,7 @@ extension ServerState {
     mutating func connected(port: ConnectionPort, clientKey: PublicKey, payload: [UInt8]) -> Int {
         let id = nextConnection
         nextConnection += 1
+        defer { changed() }
         counters.connections += 1
         connections[id] = Connection(port: port, phase: .closing)
         do {
@@ -22,6 +23,7 @@ extension ServerState {
 
     mutating func disconnected(_ id: Int) {
         guard let connection = connections.removeValue(forKey: id) else { return }
+        defer { changed() }
         switch connection.phase {
         case .registering(let registration): for reference in registration.references { references[reference] = nil }
         case .loggedIn(let device): detach(device, from: id)
@@ -98,6 +100,8 @@ extension ServerState {
     /// The phone took the device off its list (protocol.md 15).
     mutating func unlink(_ device: DeviceReference) {
         guard let linked = accounts[device.account].removeLinked(device.device) else { return }
+        if accounts[device.account].linked.isEmpty { linkedAccounts.remove(device.account) }
+        defer { changed() }
         announceOwnDevices(of: device.account)
         guard let connection = linked.connection else { return }
         // The device is gone, so nothing is left to detach.
@@ -109,6 +113,7 @@ extension ServerState {
     /// One stanza of a client; whatever it is, it is answered or dropped.
     mutating func received(_ stanza: Node, from id: Int) {
         counters.stanzas += 1
+        defer { changed() }
         switch connections[id]?.phase {
         case .registering: receivedWhileRegistering(stanza, from: id)
         case .loggedIn(let device): received(stanza, from: device, connection: id)

@@ -184,13 +184,14 @@ extension ServerState {
     mutating func record<Result>(_ copy: Copy, _ change: (inout ReceivedMessage) -> Result) -> Result {
         let sender = accounts[copy.sender.account].number
         let number = accounts[copy.device.account].number
-        let jid = accounts[copy.device.account].lidJID(copy.device.device).description
+        let lid = accounts[copy.device.account].lid
         return history.update(
             sender: copy.sender, id: copy.id, device: copy.device,
             make: { sequence in
                 ReceivedMessage(
-                    sequence: sequence, id: copy.id, sender: sender, senderDevice: Int(copy.sender.device), number: number, device: jid,
-                    isOwnCopy: copy.isOwnCopy, text: nil, copies: 0, shown: 0, duplicates: 0, decryptFailures: 0, retryRequests: 0)
+                    sequence: sequence, id: copy.id, sender: sender, senderDevice: Int(copy.sender.device), number: number,
+                    device: JID.lid(lid, device: copy.device.device).description, isOwnCopy: copy.isOwnCopy, text: nil, copies: 0, shown: 0,
+                    duplicates: 0, decryptFailures: 0, retryRequests: 0)
             }, change: change)
     }
 }

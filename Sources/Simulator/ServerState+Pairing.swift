@@ -53,9 +53,8 @@ extension ServerState {
             guard let digits = PhoneNumber.parse(number) else { throw SimulatorError(.invalidNumber) }
             return makeAccount(number: digits, devices: 1)
         }
-        var serial = 10_100
-        while accountsByNumber["155530\(serial)"] != nil { serial += 1 }
-        return makeAccount(number: "155530\(serial)", devices: 1)
+        while accountsByNumber["155530\(nextFreshNumber)"] != nil { nextFreshNumber += 1 }
+        return makeAccount(number: "155530\(nextFreshNumber)", devices: 1)
     }
 
     /// The phone signs; the client is told.
@@ -113,6 +112,7 @@ extension ServerState {
             let record = try AccountSigning.completed(signed, record: pairing.record, identity: registration.identityKey)
             accounts[pairing.account].insert(
                 LinkedDevice(keyIndex: UInt32(pairing.device), registration: registration, record: record), as: pairing.device)
+            linkedAccounts.insert(pairing.account)
             counters.pairings += 1
             announceOwnDevices(of: pairing.account, new: pairing.device)
             close(id, behind: Node("stream:error", ["code": "515"]))

@@ -74,20 +74,22 @@ extension ServerState {
 
     /// Encrypts a written message for one linked device, with a bundle of the server's where there is no session yet.
     private mutating func encrypt(_ id: String, for device: DeviceReference, retryCount: String?) {
-        guard let message = written[id], var simulated = accounts[message.phone.account].simulated[message.phone.device] else { return }
+        guard let message = written[id] else { return }
+        let (phone, random) = (message.phone, random)
         let address = accounts[device.account].signalAddress(device.device)
         do {
-            if !simulated.hasSession(with: address) {
+            // In place: a copy of the phone would copy all its sessions.
+            if accounts[phone.account].simulated[phone.device]?.hasSession(with: address) != true {
                 guard let bundle = takeBundle(of: device) else { return }
-                try simulated.begin(bundle, with: address, random: random)
+                try accounts[phone.account].simulated[phone.device]?.begin(bundle, with: address, random: random)
             }
             let padding = random.bytes(1).first ?? 1
-            let ciphertext = try simulated.encrypt(MessagePadding.pad(message.plaintext, random: padding), to: address)
-            accounts[message.phone.account].simulated[message.phone.device] = simulated
+            let padded = MessagePadding.pad(message.plaintext, random: padding)
+            guard let ciphertext = try accounts[phone.account].simulated[phone.device]?.encrypt(padded, to: address) else { return }
             var stanza = Node(
                 "message",
                 [
-                    "from": .jid(accounts[message.phone.account].lidJID()), "id": .string(id), "t": .number(now), "type": "text",
+                    "from": .jid(accounts[phone.account].lidJID()), "id": .string(id), "t": .number(now), "type": "text",
                 ],
                 children: [
                     Node(

@@ -32,7 +32,7 @@ extension ServerState {
                 "from": .jid(accounts[index].phoneJID()), "lid": .jid(accounts[index].lidJID()), "type": "devices", "id": .string(makeStanzaID()),
                 "t": .number(now),
             ], children: [Node("add", ["device_hash": .string(hash), "device_lid_hash": .string(lidHash)], children: [child])])
-        for account in accounts.indices where account != index {
+        for account in linkedAccounts where account != index {
             for number in accounts[account].linked.keys { enqueue(notification, for: DeviceReference(account: account, device: number)) }
         }
         announceOwnDevices(of: index)
@@ -95,8 +95,9 @@ extension ServerState {
     var currentCounters: Counters { counters }
 
     var phones: [SimulatedPhone] {
-        accounts.filter { !$0.linked.isEmpty }.map { account in
-            SimulatedPhone(
+        linkedAccounts.sorted().map { index in
+            let account = accounts[index]
+            return SimulatedPhone(
                 number: account.number, jid: account.phoneJID().description, lid: account.lidJID().description,
                 linkedDevices: account.linked.keys.sorted().compactMap { number in
                     account.linked[number].map { linked in

@@ -18,6 +18,10 @@ struct ServerState: Sendable {
     var accounts: [SimulatedAccount] = []
     var accountsByNumber: [String: Int] = [:]
     var accountsByLID: [String: Int] = [:]
+    /// The accounts with linked devices: few among many recipients.
+    var linkedAccounts: Set<Int> = []
+    /// Where the search for a number that nobody has yet goes on.
+    var nextFreshNumber = 10_100
 
     var connections: [Int: Connection] = [:]
     var nextConnection = 1
@@ -35,6 +39,9 @@ struct ServerState: Sendable {
     var serverBehaviour = TrafficBehaviour()
     var senderBehaviours: [Int: TrafficBehaviour] = [:]
     var nextStanzaID = 1
+    private var isStopped = false
+    /// Who waits for something to change; each is told once.
+    private var waiters: [AsyncStream<Void>.Continuation] = []
 
     /// One message as the server tells them apart: an id counts per sender and chat.
     struct MessageKey: Hashable, Sendable {
@@ -95,6 +102,27 @@ struct ServerState: Sendable {
         case .send(let stanza, let connection): connections[connection]?.port.send(stanza)
         case .expireCodes(let connection): expireCodes(connection)
         }
+    }
+
+    // MARK: Waiting
+
+    /// A stream without elements that ends with the next change; nil once the simulator stopped.
+    mutating func nextChange() -> AsyncStream<Void>? {
+        guard !isStopped else { return nil }
+        let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
+        waiters.append(continuation)
+        return stream
+    }
+
+    mutating func changed() {
+        guard !waiters.isEmpty else { return }
+        for waiter in waiters { waiter.finish() }
+        waiters = []
+    }
+
+    mutating func stop() {
+        isStopped = true
+        changed()
     }
 
     // MARK: Accounts

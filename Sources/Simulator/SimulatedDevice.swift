@@ -55,10 +55,10 @@ struct SimulatedDevice: Sendable {
             plaintext = try SessionCipher.decrypt(message: ciphertext, own: identity, record: &record, random: random)
         case .preKey:
             let signed = signedPreKey
-            let known = preKeys
+            let offered = try PreKeyMessageHeader.parse(ciphertext).preKeyID.flatMap { preKeys[$0] }
             let result = try SessionCipher.decrypt(
-                preKeyMessage: ciphertext, own: identity, signedPreKeys: { $0 == signed.id ? signed : nil }, preKeys: { known[$0] }, record: &record,
-                random: random)
+                preKeyMessage: ciphertext, own: identity, signedPreKeys: { $0 == signed.id ? signed : nil },
+                preKeys: { $0 == offered?.id ? offered : nil }, record: &record, random: random)
             if let consumed = result.consumedPreKeyID { preKeys[consumed] = nil }
             plaintext = result.plaintext
         }

@@ -3,6 +3,7 @@ import NIOHTTP1
 import NIOPosix
 import NIOSSL
 import NIOWebSocket
+import Synchronization
 
 /// The listening sockets: `GET /ws/chat` becomes a client's WebSocket, every other request goes to the control API.
 final class SimulatorServer: Sendable {
@@ -12,6 +13,7 @@ final class SimulatorServer: Sendable {
     private let listeners: [any Channel]
     let port: Int
     let securePort: Int?
+    private let isStopped = Mutex(false)
 
     static func start(engine: Engine, configuration: WhatsAppSimulator.Configuration) async throws -> SimulatorServer {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, configuration.threads))
@@ -35,8 +37,14 @@ final class SimulatorServer: Sendable {
         securePort = secure?.localAddress?.port
     }
 
-    /// Ends every connection with its thread.
+    /// Ends every connection with its thread. Only the first call does; others return at once.
     func stop() async {
+        // A group that is shut down twice never answers the second time.
+        let isFirst = isStopped.withLock { isStopped in
+            defer { isStopped = true }
+            return !isStopped
+        }
+        guard isFirst else { return }
         for listener in listeners { try? await listener.close() }
         try? await group.shutdownGracefully()
     }

@@ -42,7 +42,7 @@ package final class WhatsAppSimulator: Sendable {
         controlURL = "http://\(host):\(server.port)"
     }
 
-    /// Closes every connection and returns when all threads and timers are gone. A second call does nothing.
+    /// Closes every connection and returns when all threads and timers are gone. A second call does nothing and returns at once.
     package func stop() async {
         await server.stop()
         await engine.stop()
@@ -138,4 +138,20 @@ package final class WhatsAppSimulator: Sendable {
 
     /// Every phone with linked devices.
     package var phones: [SimulatedPhone] { engine.withState { state in state.phones } }
+
+    /// Every phone with linked devices, once the condition holds. Checked now, after each stanza of a client, and when a connection comes or goes.
+    ///
+    ///     _ = try await simulator.phones { $0.first?.linkedDevices.first?.queued == 0 }       // everything is acknowledged
+    ///
+    /// - Throws: `CancellationError` when the task is cancelled, or the simulator stopped, before that.
+    @discardableResult
+    package func phones(until isMet: @Sendable ([SimulatedPhone]) -> Bool) async throws -> [SimulatedPhone] {
+        while true {
+            let (phones, change) = engine.withState { state in (state.phones, state.nextChange()) }
+            if isMet(phones) { return phones }
+            guard let change else { throw CancellationError() }
+            for await _ in change {}
+            try Task.checkCancellation()
+        }
+    }
 }

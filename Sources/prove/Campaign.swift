@@ -1,5 +1,6 @@
 import Foundation
 import Primitives
+import Proof
 import Simulator
 
 /// Messages sent over one gateway that is killed again and again, and the reckoning at the end.
@@ -9,7 +10,6 @@ struct Campaign {
     let sabotage: String?
     private var generator: SplitMix
     private var key = ""
-    private var account = ""
     /// Nonce → message id and recipient.
     private var sent: [String: (id: String, number: String)] = [:]
     private var killCount = 0
@@ -21,14 +21,10 @@ struct Campaign {
         generator = SplitMix(state: seed)
     }
 
-    struct Stuck: Error, CustomStringConvertible {
-        var description: String
-    }
-
     mutating func run(kills: Int, messages: Int) async throws -> KillMatrix.Result {
-        try setUp()
+        key = try await gateway.makeTestKey(account: "Kill matrix")
         try await gateway.start(sabotage: sabotage)
-        for label in ["one", "two"] { try await pairSender(label) }
+        for label in ["one", "two"] { _ = try await Pairing(port: gateway.port, key: key, simulator: simulator).pair(label) }
 
         for point in Failpoint.allCases { try await killAt(point) }
         try await killAtRandom(kills, messages: messages)
@@ -37,37 +33,12 @@ struct Campaign {
 
     // MARK: Steps
 
-    private mutating func setUp() throws {
-        guard let account = try gateway.verb(["account", "create", "Kill matrix"])["id"] as? String else { throw Stuck(description: "no account id") }
-        self.account = account
-        guard let key = try gateway.verb(["key", "create", "--account", account, "--label", "proof", "--test"])["secret"] as? String else {
-            throw Stuck(description: "no key")
-        }
-        self.key = key
-    }
-
-    private func pairSender(_ label: String) async throws {
-        let created = try await call("POST", "/v1/senders", body: ["label": label])
-        guard let id = created.body["id"] as? String else { throw Stuck(description: "sender was not created: \(created.status)") }
-        _ = try await call("POST", "/v1/senders/\(id)/pairing", body: [:])
-        var scanned = ""
-        try await wait("sender \(label) to be ready", for: .seconds(60)) {
-            let pairing = try await call("GET", "/v1/senders/\(id)/pairing")
-            if let qr = pairing.body["qr"] as? String, qr != scanned {
-                scanned = qr
-                _ = try? simulator.scan(qr: qr)
-            }
-            let sender = try await call("GET", "/v1/senders/\(id)")
-            return (sender.body["state"] as? [String: Any])?["code"] as? String == "ready"
-        }
-    }
-
     /// One message during which the gateway kills itself right after a state transition; then it starts again.
     private mutating func killAt(_ point: Failpoint) async throws {
-        gateway.stop()
+        await gateway.stop()
         try await gateway.start(failpoint: point.rawValue, sabotage: sabotage)
         await post(retrying: false)
-        guard await gateway.waitForDeath(timeout: .seconds(60)) else { throw Stuck(description: "failpoint \(point.rawValue) was never reached") }
+        guard try await gateway.waitForDeath(timeout: .seconds(60)) else { throw ProofFailure("failpoint \(point.rawValue) was never reached") }
         killCount += 1
         try await gateway.start(sabotage: sabotage)
         await post(retrying: true)
@@ -78,7 +49,7 @@ struct Campaign {
         for _ in 0..<kills {
             for _ in 0..<perKill { await post(retrying: false) }
             try await ContinuousClock().sleep(for: .milliseconds(Int(generator.next() % 250)))
-            gateway.kill()
+            await gateway.kill()
             killCount += 1
             try await gateway.start(sabotage: sabotage)
             await post(retrying: true)
@@ -154,16 +125,6 @@ struct Campaign {
 
     private func call(_ method: String, _ path: String, body: [String: Any]? = nil) async throws -> HTTP.Answer {
         try await HTTP.request(method, gateway.baseURL + path, key: key, body: body)
-    }
-
-    private func wait(_ what: String, for limit: Duration, until isTrue: () async throws -> Bool) async throws {
-        let clock = ContinuousClock()
-        let end = clock.now.advanced(by: limit)
-        while clock.now < end {
-            if try await isTrue() { return }
-            try await clock.sleep(for: .milliseconds(100))
-        }
-        throw Stuck(description: "waited in vain for \(what)")
     }
 }
 

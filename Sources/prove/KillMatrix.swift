@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Logging
 import Primitives
+import Proof
 import Simulator
 
 /// `prove kill-matrix`: a real gateway is killed with SIGKILL while it sends, and started again; the simulator's recipients say what they saw.
@@ -71,16 +72,17 @@ struct KillMatrix: AsyncParsableCommand {
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
         let binary = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appendingPathComponent("gateway").path
         let gateway = GatewayProcess(
-            binary: binary, dataDirectory: directory, port: 20_000 + Int.random(in: 0..<20_000), simulator: simulator.webSocketURL)
+            binary: binary, dataDirectory: directory, port: try LoopbackPort.free(), simulator: simulator.webSocketURL,
+            settings: GatewayProcess.shortLeases)
         var campaign = Campaign(gateway: gateway, simulator: simulator, sabotage: sabotage, seed: seed)
         do {
             let result = try await campaign.run(kills: kills, messages: messages)
-            gateway.stop()
+            await gateway.stop()
             await simulator.stop()
             if result.isClean { try FileManager.default.removeItem(atPath: directory) } else { print("data and log: \(directory)") }
             return result
         } catch {
-            gateway.kill()
+            await gateway.kill()
             await simulator.stop()
             print("data and log: \(directory)")
             throw error

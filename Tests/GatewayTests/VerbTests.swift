@@ -76,7 +76,7 @@ import Testing
             #expect(try await gateway("sender", "list", "--account", account).output == "\n")
             let refused = try await gateway("send", "--account", account, "--to", "+628123456789", "--test", "Halo")
             #expect(refused.code == 1)
-            #expect(refused.errors.contains("no_sender"))
+            #expect(refused.errors.contains("no_eligible_sender"))
             let noNumber = try await gateway("send", "--account", account, "--to", "08123", "--test", "Halo")
             #expect(noNumber.code == 2)
             #expect(!noNumber.errors.contains("08123"))

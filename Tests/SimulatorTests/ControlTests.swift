@@ -4,20 +4,27 @@ import Simulator
 import Testing
 
 @Suite(.timeLimit(.minutes(2))) struct ControlTests {
-    private func call(_ simulator: WhatsAppSimulator, _ method: String, _ path: String, _ body: String? = nil) async throws -> (Int, String) {
+    private func call(
+        _ simulator: WhatsAppSimulator, _ method: String, _ path: String, _ body: String? = nil
+    ) async throws -> (Int, String) {
+        let (response, text) = try await exchange(simulator, method, path, body)
+        return (response.statusCode, text)
+    }
+
+    private func exchange(
+        _ simulator: WhatsAppSimulator, _ method: String, _ path: String, _ body: String? = nil, accept: String? = nil
+    ) async throws -> (HTTPURLResponse, String) {
         var request = URLRequest(url: try #require(URL(string: simulator.controlURL + path)))
         request.httpMethod = method
+        if let accept { request.setValue(accept, forHTTPHeaderField: "Accept") }
         request.httpBody = body.map { Data($0.utf8) }
         let (data, response) = try await URLSession.shared.data(for: request)
-        return ((response as? HTTPURLResponse)?.statusCode ?? 0, String(decoding: data, as: UTF8.self))
+        return (try #require(response as? HTTPURLResponse), String(decoding: data, as: UTF8.self))
     }
 
     @Test func `the verbs answer over HTTP`() async throws {
         try await withSimulator { simulator in
             let client = try await simulator.logIn(number: "15550101111")
-            let root = try await call(simulator, "GET", "/control/root")
-            #expect(root.0 == 200 && root.1.contains(simulator.rootKey.bytes.map { String(format: "%02x", $0) }.joined()))
-
             let added = try await call(
                 simulator, "POST", "/control/recipients", #"{"number":"+15550107777","devices":3,"behaviour":{"receipts":"read"}}"#)
             #expect(added.0 == 201)
@@ -39,6 +46,22 @@ import Testing
             _ = try await client.next("message") { inbound.1.contains($0.string("id") ?? "?") }
             #expect(try await call(simulator, "POST", "/control/unlink", #"{"sender":"15550101111"}"#).0 == 200)
             #expect(try await client.next("stream:error").child("conflict") != nil)
+        }
+    }
+
+    @Test func `the root key is plain hex, and JSON for who asks for it`() async throws {
+        try await withSimulator { simulator in
+            let hex = simulator.rootKey.bytes.map { String(format: "%02x", $0) }.joined()
+            for accept in [nil, "*/*", "text/html, */*;q=0.8"] {
+                let (response, text) = try await exchange(simulator, "GET", "/control/root", accept: accept)
+                #expect(response.statusCode == 200 && response.value(forHTTPHeaderField: "Content-Type") == "text/plain")
+                #expect(text == hex + "\n")
+            }
+            for accept in ["application/json", "text/plain;q=0.5, Application/JSON"] {
+                let (response, text) = try await exchange(simulator, "GET", "/control/root", accept: accept)
+                #expect(response.statusCode == 200 && response.value(forHTTPHeaderField: "Content-Type") == "application/json")
+                #expect(text == #"{"root":"\#(hex)"}"#)
+            }
         }
     }
 

@@ -24,8 +24,8 @@ func withSimulator<Result>(
 extension WhatsAppSimulator {
     var port: Int { URL(string: controlURL)?.port ?? 0 }
 
-    /// A client that has shown its QR to the phone of `number` and was linked.
-    func pair(number: String, keys: RawClient.Keys = RawClient.makeKeys()) async throws -> (keys: RawClient.Keys, account: PairedAccount) {
+    /// A client that has shown its QR to the phone of `number` (a fresh one when nil) and was linked.
+    func pair(number: String?, keys: RawClient.Keys = RawClient.makeKeys()) async throws -> (keys: RawClient.Keys, account: PairedAccount) {
         let client = try await RawClient.connect(port: port, root: rootKey, keys: keys)
         let stanza = try await client.next("iq")
         try await client.send(try CompanionPairing.acknowledgement(of: stanza))

@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import Primitives
 import SignalProtocol
 import Simulator
@@ -245,6 +246,48 @@ import WhatsAppWire
                 #expect(list.children("device").compactMap { $0.jid("jid") } == expected)
                 #expect(list.string("dhash") == ParticipantHash.phash(expected))
             }
+        }
+    }
+
+    @Test func `stopping again returns, and ends who waits`() async throws {
+        // given
+        let simulator = try await WhatsAppSimulator.start(logger: Logger(label: "simulator.tests"))
+        let waiting = Task { try await simulator.phones { !$0.isEmpty } }
+        // when
+        await simulator.stop()
+        await simulator.stop()
+        // then
+        await #expect(throws: CancellationError.self) { try await waiting.value }
+        await #expect(throws: CancellationError.self) { try await simulator.phones { !$0.isEmpty } }
+        #expect(await simulator.nextMessage() == nil)
+    }
+
+    @Test func `phones can be waited for until everything is acknowledged`() async throws {
+        try await withSimulator { simulator in
+            // given
+            let client = try await simulator.logIn(number: Self.sender)
+            async let drained = simulator.phones { $0.first?.linkedDevices.first?.queued == 0 }
+            // when
+            let greeting = try await client.next("message") { $0.string("category") == "peer" }
+            try await client.send(
+                Node("ack", ["class": "message", "id": greeting.attributes["id"], "to": greeting.attributes["from"]]))
+            // then
+            #expect(try await drained.first?.number == Self.sender)
+            let canceled = Task { try await simulator.phones { $0.isEmpty } }
+            canceled.cancel()
+            await #expect(throws: CancellationError.self) { try await canceled.value }
+        }
+    }
+
+    @Test func `every scan without a number links a fresh one, and only linked phones are listed`() async throws {
+        try await withSimulator { simulator in
+            try simulator.addRecipient("15553010101")
+            var numbers: Set<String> = []
+            for _ in 0..<2 { numbers.insert(try await simulator.pair(number: nil).account.jid.user) }
+            #expect(numbers == ["15553010100", "15553010102"])
+            #expect(simulator.phones.map(\.number).sorted() == numbers.sorted())
+            try simulator.unlink(sender: "15553010102")
+            #expect(simulator.phones.map(\.number) == ["15553010100"])
         }
     }
 }

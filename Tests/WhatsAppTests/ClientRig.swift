@@ -48,6 +48,16 @@ struct ClientRig: Sendable {
         await simulator.stop()
     }
 
+    /// Waits until the phone's first messages to its new companion were read and everything else that came was acknowledged.
+    @discardableResult
+    func settled() async throws -> SimulatedPhone.Device? {
+        let isSettled = { @Sendable (phones: [SimulatedPhone]) in
+            guard let device = phones.first?.linkedDevices.first else { return false }
+            return device.peerReceipts["peer_msg", default: 0] >= 1 && device.queued == 0
+        }
+        return try await simulator.phones(until: isSettled).first?.linkedDevices.first
+    }
+
     /// Sends a text, committing as a caller would.
     @discardableResult
     func send(_ text: String, to number: String, id: String? = nil, builds: Builds? = nil) async throws(SendFailure) -> Acknowledgement {

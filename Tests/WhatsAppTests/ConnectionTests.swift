@@ -6,10 +6,10 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct ConnectionTests {
     @Test(arguments: [515, 503, nil]) func `the client comes back after a restart`(code: Int?) async throws {
         try await ClientRig.run { rig in
-            await rig.observer.until(.ready)
+            try await rig.observer.until(.ready)
 
             try rig.simulator.disconnect(sender: ClientRig.number, code: code)
-            await rig.observer.until(.ready, count: 2)
+            try await rig.observer.until(.ready, count: 2)
 
             try await rig.send("still here", to: "15550100401")
         }
@@ -17,10 +17,10 @@ import Testing
 
     @Test func `being replaced is final`() async throws {
         try await ClientRig.run { rig in
-            await rig.observer.until(.ready)
+            try await rig.observer.until(.ready)
 
             try rig.simulator.replace(sender: ClientRig.number)
-            await rig.observer.until(.replaced)
+            try await rig.observer.until(.replaced)
 
             let failure = await #expect(throws: SendFailure.self) { try await rig.send("x", to: "15550100402") }
             #expect(failure?.code == .notReady)
@@ -30,11 +30,11 @@ import Testing
 
     @Test func `being unlinked is final and keeps the reason`() async throws {
         try await ClientRig.run { rig in
-            await rig.observer.until(.ready)
+            try await rig.observer.until(.ready)
 
             try rig.simulator.unlink(sender: ClientRig.number)
 
-            await rig.observer.until(.loggedOut(code: "device_removed"))
+            try await rig.observer.until(.loggedOut(code: "device_removed"))
         }
     }
 
@@ -43,18 +43,18 @@ import Testing
             $0.keepalive = .milliseconds(20) ... .milliseconds(40)
             $0.pingTimeout = .milliseconds(100)
         }) { rig in
-            await rig.observer.until(.ready)
+            try await rig.observer.until(.ready)
             var deaf = TrafficBehaviour()
             deaf.mutesPings = true
             try rig.simulator.setBehaviour(deaf)
 
-            await rig.observer.until(.disconnected(code: "keepalive_lost"))
+            try await rig.observer.until(.disconnected(code: "keepalive_lost"))
         }
     }
 
     @Test func `a message that is not acknowledged is reported, and its repetition is shown once`() async throws {
         try await ClientRig.run(configure: { $0.ackTimeout = .milliseconds(200) }) { rig in
-            await rig.observer.until(.ready)
+            try await rig.observer.until(.ready)
             var lossy = TrafficBehaviour()
             lossy.lostAcks = 1
             try rig.simulator.setBehaviour(lossy)
@@ -64,7 +64,7 @@ import Testing
             let failure = await #expect(throws: SendFailure.self) { try await rig.send("once", to: "15550100003", id: id) }
             #expect(failure?.code == .ackTimeout)
             #expect(failure?.onWire == true)
-            await rig.observer.until(.ready, count: 2)
+            try await rig.observer.until(.ready, count: 2)
             try await rig.send("once", to: "15550100003", id: id)
 
             let copies = rig.simulator.received(id: id)
@@ -74,7 +74,7 @@ import Testing
 
     @Test func `the identical stanza may be sent again`() async throws {
         try await ClientRig.run { rig in
-            await rig.observer.until(.ready)
+            try await rig.observer.until(.ready)
             let id = ClientRig.newID()
             let builds = Builds()
             try await rig.send("twice", to: "15550100411", id: id, builds: builds)
@@ -88,14 +88,14 @@ import Testing
 
     @Test func `a ban is waited for and reported`() async throws {
         try await ClientRig.run { rig in
-            await rig.observer.until(.ready)
+            try await rig.observer.until(.ready)
             var banned = TrafficBehaviour()
             banned.loginFailure = TrafficBehaviour.LoginFailure(reason: 402, times: nil, code: 101, expire: 3_600)
             try rig.simulator.setBehaviour(banned)
 
             try rig.simulator.disconnect(sender: ClientRig.number)
 
-            await rig.observer.until { observer in
+            try await rig.observer.until { observer in
                 observer.states.contains { if case .temporarilyBanned(code: 101, _) = $0 { true } else { false } }
             }
         }
@@ -103,10 +103,10 @@ import Testing
 
     @Test func `logging out removes the device and erases its state`() async throws {
         try await ClientRig.run { rig in
-            await rig.observer.until(.ready)
+            try await rig.observer.until(.ready)
 
             try await rig.client.logOut()
-            await rig.observer.until(.loggedOut(code: "requested"))
+            try await rig.observer.until(.loggedOut(code: "requested"))
 
             #expect(await rig.store.current == nil)
             let isGone = rig.simulator.phones.allSatisfy { $0.linkedDevices.isEmpty }
@@ -116,7 +116,7 @@ import Testing
 
     @Test func `stopping waits for the acknowledgement and sends nothing new`() async throws {
         try await ClientRig.run { rig in
-            await rig.observer.until(.ready)
+            try await rig.observer.until(.ready)
             var slow = TrafficBehaviour()
             slow.ackDelay = .milliseconds(200)
             try rig.simulator.setBehaviour(slow)
@@ -138,9 +138,25 @@ import Testing
         }
     }
 
+    @Test func `a test that waits in vain ends when its time is over`() async throws {
+        let (started, signal) = AsyncStream.makeStream(of: Void.self)
+        let test = Task {
+            try await ClientRig.run { rig in
+                try await rig.observer.until(.ready)
+                signal.finish()
+                try await rig.observer.until(.replaced)
+            }
+        }
+        for await _ in started {}
+
+        test.cancel()
+
+        await #expect(throws: CancellationError.self) { try await test.value }
+    }
+
     @Test func `an unreachable server is tried again`() async throws {
         try await ClientRig.run(configure: { $0.url = "ws://127.0.0.1:1/ws/chat" }) { rig in
-            await rig.observer.until(.disconnected(code: "dial_network"))
+            try await rig.observer.until(.disconnected(code: "dial_network"))
         }
     }
 }

@@ -10,7 +10,7 @@ actor RecordingObserver: DeviceObserver {
     private(set) var pairings = 0
     private(set) var identityChanges = 0
     private let scan: @Sendable (String) async -> Void
-    private var waiters: [(isMet: (RecordingObserver) -> Bool, continuation: CheckedContinuation<Void, Never>)] = []
+    private var waiters: [(isMet: (RecordingObserver) -> Bool, signal: AsyncStream<Void>.Continuation)] = []
 
     /// - Parameter scan: what the phone's owner does with a code.
     init(scan: @escaping @Sendable (String) async -> Void) { self.scan = scan }
@@ -42,21 +42,23 @@ actor RecordingObserver: DeviceObserver {
     }
 
     /// Waits until the condition holds; checked after every event.
-    func until(_ isMet: @escaping @Sendable (isolated RecordingObserver) -> Bool) async {
+    /// - Throws: `CancellationError` when the test's time is over.
+    func until(_ isMet: @escaping @Sendable (isolated RecordingObserver) -> Bool) async throws {
         if isMet(self) { return }
-        await withCheckedContinuation { continuation in
-            waiters.append(({ observer in observer.assumeIsolated { isMet($0) } }, continuation))
-        }
+        let (met, signal) = AsyncStream.makeStream(of: Void.self)
+        waiters.append(({ observer in observer.assumeIsolated { isMet($0) } }, signal))
+        for await _ in met {}
+        try Task.checkCancellation()
     }
 
     /// Waits until `state` was reported at least `count` times.
-    func until(_ state: ConnectionState, count: Int = 1) async {
-        await until { observer in observer.states.filter { $0 == state }.count >= count }
+    func until(_ state: ConnectionState, count: Int = 1) async throws {
+        try await until { observer in observer.states.filter { $0 == state }.count >= count }
     }
 
     private func changed() {
         let met = waiters.filter { $0.isMet(self) }
         waiters.removeAll { $0.isMet(self) }
-        for waiter in met { waiter.continuation.resume() }
+        for waiter in met { waiter.signal.finish() }
     }
 }

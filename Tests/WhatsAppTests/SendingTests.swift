@@ -7,7 +7,7 @@ import Testing
     @Test func `every device of the recipient and the own phone get the message`() async throws {
         try await ClientRig.run { rig in
             try rig.simulator.addRecipient("15550100777", devices: 3)
-            await rig.observer.until(.ready)
+            try await rig.observer.until(.ready)
             let id = ClientRig.newID()
             let builds = Builds()
 
@@ -15,7 +15,7 @@ import Testing
 
             #expect(acknowledgement.recipientDevices == 3)
             #expect(acknowledgement.time != nil)
-            await rig.observer.until { observer in observer.receipts.filter { $0.kind == .delivered && $0.messageIDs == [id] }.count == 3 }
+            try await rig.observer.until { observer in observer.receipts.filter { $0.kind == .delivered && $0.messageIDs == [id] }.count == 3 }
             let copies = rig.simulator.received(id: id)
             #expect(copies.count == 4)
             #expect(copies.allSatisfy { $0.text == "Halo 🌍" && $0.shown == 1 && $0.decryptFailures == 0 })
@@ -28,7 +28,7 @@ import Testing
 
     @Test func `fifty overlapping messages to two people arrive once each`() async throws {
         try await ClientRig.run { rig in
-            await rig.observer.until(.ready)
+            try await rig.observer.until(.ready)
 
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for index in 0..<50 {
@@ -47,7 +47,7 @@ import Testing
     @Test func `a pre-wire closure that throws keeps everything here`() async throws {
         struct Refused: Error {}
         try await ClientRig.run { rig in
-            await rig.observer.until(.ready)
+            try await rig.observer.until(.ready)
             let before = await rig.store.records.count
             let message = OutgoingMessage(id: ClientRig.newID(), recipientNumber: "15550100311", body: .text("never"))
 
@@ -68,7 +68,7 @@ import Testing
     ])
     func `a number's refusal has its own code`(number: String, code: SendFailure.Code) async throws {
         try await ClientRig.run { rig in
-            await rig.observer.until(.ready)
+            try await rig.observer.until(.ready)
 
             let failure = await #expect(throws: SendFailure.self) { try await rig.send("x", to: number) }
 
@@ -78,7 +78,7 @@ import Testing
 
     @Test func `479 is answered by one rebuild under the same id`() async throws {
         try await ClientRig.run { rig in
-            await rig.observer.until(.ready)
+            try await rig.observer.until(.ready)
             let builds = Builds()
             let id = ClientRig.newID()
 
@@ -93,7 +93,7 @@ import Testing
 
     @Test func `a query that is refused is not mistaken for an unknown number`() async throws {
         try await ClientRig.run { rig in
-            await rig.observer.until(.ready)
+            try await rig.observer.until(.ready)
             var limited = TrafficBehaviour()
             limited.queryError = 429
             try rig.simulator.setBehaviour(limited)
@@ -108,7 +108,7 @@ import Testing
     @Test func `a stale device list is dropped and the next message is complete`() async throws {
         try await ClientRig.run { rig in
             try rig.simulator.addRecipient("15550100331", devices: 1)
-            await rig.observer.until(.ready)
+            try await rig.observer.until(.ready)
             try await rig.send("one", to: "15550100331")
             try rig.simulator.addDevice("15550100331")
 
@@ -124,7 +124,7 @@ import Testing
             var forged = RecipientBehaviour()
             forged.hasInvalidSignature = true
             try rig.simulator.addRecipient("15550100341", behaviour: forged)
-            await rig.observer.until(.ready)
+            try await rig.observer.until(.ready)
 
             let failure = await #expect(throws: SendFailure.self) { try await rig.send("x", to: "15550100341") }
 
@@ -138,7 +138,7 @@ import Testing
             var bare = RecipientBehaviour()
             bare.lacksOneTimePreKeys = true
             try rig.simulator.addRecipient("15550100351", behaviour: bare)
-            await rig.observer.until(.ready)
+            try await rig.observer.until(.ready)
             let id = ClientRig.newID()
 
             try await rig.send("signed prekey only", to: "15550100351", id: id)
@@ -149,7 +149,7 @@ import Testing
 
     @Test func `a message to oneself reaches the own phone`() async throws {
         try await ClientRig.run { rig in
-            await rig.observer.until(.ready)
+            try await rig.observer.until(.ready)
             let id = ClientRig.newID()
 
             try await rig.send("note to self", to: ClientRig.number, id: id)

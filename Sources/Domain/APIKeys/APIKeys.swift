@@ -91,8 +91,8 @@ package struct APIKeys: Sendable {
     }
 
     /// Who presents this text? Its checksum is checked before anything else, its row is at most four seconds old, its hash is computed at
-    /// most once a minute. An unknown key id costs as much as a wrong secret. Without `mayHash` only a key is let in that was verified within
-    /// the last minute; any other is `busy`, at no cost.
+    /// most once a minute, and once for all requests that present the same key at the same time. An unknown key id costs as much as a wrong
+    /// secret. Without `mayHash` only a key is let in that was verified within the last minute; any other is `busy`, at no cost.
     /// - Throws: `AuthenticationFailure`, or `DatabaseError` when the database is away.
     package func authenticate(_ text: String, mayHash: Bool = true, now: Date) async throws -> Caller {
         let secret: APIKeySecret
@@ -102,15 +102,17 @@ package struct APIKeys: Sendable {
         let record = try await record(of: secret.publicID, now: now)
         do {
             guard let record, let verifier = record.verifier else {
-                _ = try await hasher.verifyUnknown(secret.peppered(with: keys.ring.gateway.apiKeyPepper))
+                _ = try await verified.verify(secret, as: nil, against: nil, ticket: ticket, now: now) { () async throws(Argon2Failure) in
+                    try await hasher.verifyUnknown(secret.peppered(with: keys.ring.gateway.apiKeyPepper))
+                }
                 throw record == nil ? AuthenticationFailure.unknown : AuthenticationFailure.revoked
             }
-            if verified.find(secret, now: now) != record.id {
-                guard record.caller.isTest == (secret.mode == .test),
-                    try await hasher.verify(secret.peppered(with: keys.ring.gateway.apiKeyPepper), against: verifier)
-                else { throw AuthenticationFailure.unknown }
-                verified.remember(secret, as: record.id, ticket: ticket, now: now)
+            guard record.caller.isTest == (secret.mode == .test) else { throw AuthenticationFailure.unknown }
+            let isRight = try await verified.verify(secret, as: record.id, against: verifier, ticket: ticket, now: now) {
+                () async throws(Argon2Failure) in
+                try await hasher.verify(secret.peppered(with: keys.ring.gateway.apiKeyPepper), against: verifier)
             }
+            guard isRight else { throw AuthenticationFailure.unknown }
             guard record.isUsable else { throw AuthenticationFailure.revoked }
             if let expiresAt = record.expiresAt, expiresAt <= now { throw AuthenticationFailure.expired }
             if directory.isFirstUse(record.id, now: now) { try await noteUse(record, now: now) }

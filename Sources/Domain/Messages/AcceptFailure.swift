@@ -12,7 +12,7 @@ package struct AcceptFailure: Error, Sendable {
         /// The account is closing or gone: 401.
         case accountClosed = "account_closed"
         /// No sender of the right kind (live or test) exists: 422.
-        case noSender = "no_sender"
+        case noSender = "no_eligible_sender"
         /// The named sender is not there: 422.
         case senderNotFound = "sender_not_found"
         /// The key may not use this sender: 403.

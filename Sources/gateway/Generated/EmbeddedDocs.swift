@@ -976,8 +976,8 @@ phones and companions decrypt every message with real Signal stores and send rec
 | what | where |
 |---|---|
 | clients | `ws://127.0.0.1:PORT/ws/chat`; `wss://` too when a certificate was configured |
-| root key | `GET /control/root`, hex of 32 bytes |
-| control | `http://127.0.0.1:PORT/control/…`, JSON, no authentication: loopback only; requests with an `Origin` header are refused |
+| root key | `GET /control/root`, the hex of the 32-byte root key as plain text |
+| control | `http://127.0.0.1:PORT/control/…`, JSON but for the root key, no authentication: loopback only; requests with an `Origin` header are refused |
 
 State is in memory and ends with the process. With a seed, the root key, LIDs and account keys are the same after a restart; linked devices are not.
 
@@ -1023,7 +1023,7 @@ or lacks a field, 404 for an unknown sender or path, 405, 413 above 1 MiB, 422 f
 
 | verb | body or query | answer |
 |---|---|---|
-| `GET /control/root` | | `{"root": "9f…"}` |
+| `GET /control/root` | | 64 lower-case hex digits and a newline, `text/plain`; `{"root": "9f…"}` if `Accept` names `application/json` |
 | `POST /control/recipients` | `{"number", "devices"?: 1…100, "behaviour"?: {…}}` | 201 `{"number", "jid", "lid", "devices": ["…@lid", "…:1@lid"]}` |
 | `POST /control/devices` | `{"number", "notify"?: false}`; one more companion, silently unless `notify` | 201 `{"device": "…:2@lid"}` |
 | `POST /control/scan` | `{"qr", "number"?}`; a fresh number when absent | `{"number", "jid", "lid"}`, before the client has answered |

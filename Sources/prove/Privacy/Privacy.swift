@@ -3,6 +3,7 @@ import Domain
 import Foundation
 import Logging
 import Postgres
+import Proof
 import Simulator
 
 /// `prove privacy`: a real gateway sends and refuses messages at log level debug; then every byte it wrote is searched for what it was told.
@@ -29,16 +30,16 @@ struct Privacy: AsyncParsableCommand {
         let simulator = try await WhatsAppSimulator.start(logger: logger)
         let binary = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appendingPathComponent("gateway").path
         let gateway = GatewayProcess(
-            binary: binary, dataDirectory: place.data, port: 20_000 + Int.random(in: 0..<20_000), simulator: simulator.webSocketURL,
-            environment: [
+            binary: binary, dataDirectory: place.data, port: try LoopbackPort.free(), simulator: simulator.webSocketURL,
+            settings: GatewayProcess.shortLeases.merging([
                 "GATEWAY_LOG_LEVEL": "debug", "GATEWAY_SECRETS_KEY_DIRECTORY": place.keys, "GATEWAY_WHATSAPP_INITIAL_PREKEYS": "100",
                 "TMPDIR": place.data + "/tmp",
-            ])
+            ]) { $1 })
         let isClean: Bool
         do {
             isClean = try await prove(gateway, simulator, place, logger)
         } catch {
-            gateway.kill()
+            await gateway.kill()
             await simulator.stop()
             print("data and log: \(home)")
             throw error
@@ -55,7 +56,7 @@ struct Privacy: AsyncParsableCommand {
 
     private func prove(_ gateway: GatewayProcess, _ simulator: WhatsAppSimulator, _ place: Place, _ logger: Logger) async throws -> Bool {
         // The gateway makes the cluster; this process then holds it, so that it runs with these settings until the end.
-        _ = try gateway.verb(["migrate"])
+        _ = try await gateway.verb(["migrate"])
         let cluster = try await EmbeddedCluster.open(
             directory: place.data, logger: logger, settings: ["wal_compression": "off", "wal_keep_size": "4GB", "autovacuum": "off"])
         let database = Database(Database.Configuration(url: cluster.connectionString(), connections: 1, name: "prove"), logger: logger)
@@ -68,7 +69,7 @@ struct Privacy: AsyncParsableCommand {
             let secrets = try await RunSecrets(database: database, keyDirectory: place.keys).needles(account: account)
 
             try await database.executeOutsideTransaction("prove.checkpoint", "CHECKPOINT")
-            gateway.stop()
+            await gateway.stop()
             let search = NeedleSearch(control.needles + traffic.needles + secrets)
             printHead(search, traffic, simulator)
             let live = try await search.search(place.data)
@@ -77,14 +78,14 @@ struct Privacy: AsyncParsableCommand {
             try await gateway.start()
             try await close(account, gateway, key: traffic.key)
             try await database.executeOutsideTransaction("prove.checkpoint", "CHECKPOINT")
-            gateway.stop()
+            await gateway.stop()
             await database.close()
             try await cluster.stop()
             let closed = try await search.search(place.data)
             let closedIsClean = judge("after account close", closed, search, control)
             return liveIsClean && closedIsClean && traffic.isReal
         } catch {
-            gateway.kill()
+            await gateway.kill()
             await database.close()
             try await cluster.stop()
             throw error

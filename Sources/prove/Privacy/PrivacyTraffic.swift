@@ -1,5 +1,6 @@
 import Foundation
 import Primitives
+import Proof
 import Secrets
 import Simulator
 
@@ -37,25 +38,25 @@ struct PrivacyTraffic {
     // MARK: Steps
 
     mutating func run() async throws {
-        try setUp()
+        try await setUp()
         try await gateway.start()
         for number in 1...2 { try await pairSender(number) }
         try await sendAll()
-        try sendFromCommandLine()
+        try await sendFromCommandLine()
         try await refusals()
         try inbound()
         try await settle()
         collectIdentities()
     }
 
-    private mutating func setUp() throws {
+    private mutating func setUp() async throws {
         let name = note(.label, "account name")
-        guard let account = try gateway.verb(["account", "create", "Account \(name)"])["id"] as? String else {
+        guard let account = try await gateway.verb(["account", "create", "Account \(name)"])["id"] as? String else {
             throw Stuck(description: "no account id")
         }
         self.account = account
         let label = note(.label, "key label")
-        guard let key = try gateway.verb(["key", "create", "--account", account, "--label", "Key \(label)", "--test"])["secret"] as? String,
+        guard let key = try await gateway.verb(["key", "create", "--account", account, "--label", "Key \(label)", "--test"])["secret"] as? String,
             key.utf8.count == APIKeySecret.length
         else { throw Stuck(description: "no key") }
         self.key = key
@@ -105,18 +106,20 @@ struct PrivacyTraffic {
         }
     }
 
-    private mutating func sendFromCommandLine() throws {
+    private mutating func sendFromCommandLine() async throws {
         let text = note(.text, "text of gateway send")
-        let sent = try gateway.verb([
+        let sent = try await gateway.verb([
             "send", "--account", account, "--to", "+" + recipient("4721"), "--test", "--idempotency-key", note(.idempotencyKey, "idempotency key"),
             text,
         ])
         guard let id = sent["id"] as? String else { throw Stuck(description: "gateway send gave no id") }
         messages.append((id, text))
         accepted += 1
-        _ = try gateway.verb(["message", "show", "--account", account, id])
+        _ = try await gateway.verb(["message", "show", "--account", account, id])
         // Refused on the command line: what it complains about stands in nobody's log.
-        _ = try? gateway.verb(["send", "--account", account, "--to", recipient("4722"), "--test", note(.request, "text of a refused gateway send")])
+        _ = try? await gateway.verb([
+            "send", "--account", account, "--to", recipient("4722"), "--test", note(.request, "text of a refused gateway send"),
+        ])
     }
 
     /// Requests that are refused, with canaries wherever a client can put something.

@@ -1,18 +1,18 @@
 import Foundation
-import NIOCore
-import NIOHTTP1
+package import NIOCore
+package import NIOHTTP1
 import NIOPosix
 
 /// One HTTP/1.1 connection to a local server that is kept alive; one request at a time.
-final class HTTPConnection {
-    struct Answer {
-        var status: Int
-        var body: ByteBuffer
+package final class HTTPConnection {
+    package struct Answer: Sendable {
+        package var status: Int
+        package var body: ByteBuffer
 
         /// Throws when the body is not what was expected.
-        func decoded<Body: Decodable>(as type: Body.Type = Body.self) throws -> Body {
+        package func decoded<Body: Decodable>(as type: Body.Type = Body.self) throws -> Body {
             do { return try JSONDecoder().decode(type, from: Data(body.readableBytesView)) } catch {
-                throw BenchmarkFailure("an answer with status \(status) was not understood as \(type)")
+                throw ProofFailure("an answer with status \(status) was not understood as \(type)")
             }
         }
     }
@@ -34,7 +34,8 @@ final class HTTPConnection {
 
     /// Connects to 127.0.0.1, runs `body`, closes.
     /// - Parameter key: an API key to send with every request.
-    static func with<Result: Sendable>(port: Int, key: String? = nil, _ body: (HTTPConnection) async throws -> Result) async throws -> Result {
+    package static func with<Result: Sendable>(port: Int, key: String? = nil, _ body: (HTTPConnection) async throws -> Result) async throws -> Result
+    {
         let socket = try await ClientBootstrap(group: NIOSingletons.posixEventLoopGroup)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .connect(host: "127.0.0.1", port: port) { channel in
@@ -51,7 +52,7 @@ final class HTTPConnection {
     }
 
     /// Throws when the connection ends before the answer does.
-    func send(_ method: HTTPMethod, _ path: String, idempotencyKey: String? = nil, json: String? = nil) async throws -> Answer {
+    package func send(_ method: HTTPMethod, _ path: String, idempotencyKey: String? = nil, json: String? = nil) async throws -> Answer {
         var head = HTTPRequestHead(version: .http1_1, method: method, uri: path, headers: headers)
         if let idempotencyKey { head.headers.add(name: "Idempotency-Key", value: idempotencyKey) }
         if let json {
@@ -69,6 +70,6 @@ final class HTTPConnection {
             case .end: return answer
             }
         }
-        throw BenchmarkFailure("the server closed the connection in the middle of \(method) \(path)")
+        throw ProofFailure("the server closed the connection in the middle of \(method) \(path)")
     }
 }

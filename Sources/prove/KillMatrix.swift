@@ -26,6 +26,7 @@ struct KillMatrix: AsyncParsableCommand {
     func run() async throws {
         let result = try await matrix(kills: kills, messages: messages, sabotage: sabotage)
         print(result.table)
+        fflush(nil)
         guard sabotage == nil, !single else {
             if !result.isClean { throw ExitCode.failure }
             return

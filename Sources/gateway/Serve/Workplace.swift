@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import Postgres
 import Secrets
+import UnixSignals
 
 /// Database, keys and the domain: what `serve` and every verb need before they can do anything.
 ///
@@ -54,17 +55,31 @@ struct Workplace: Sendable {
         }
     }
 
-    /// Opens, runs `body`, and closes again.
-    static func use<Result>(_ settings: Settings, logger: Logger, _ body: (Workplace) async throws -> Result) async throws -> Result {
+    /// Opens, runs `body`, and closes again; also when Ctrl-C or SIGTERM ends it early, so that no embedded server is left behind.
+    static func use<Value: Sendable>(
+        _ settings: Settings, logger: Logger, _ body: @Sendable @escaping (Workplace) async throws -> Value
+    ) async throws -> Value {
+        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
         let workplace = try await open(settings, logger: logger)
-        do {
-            let result = try await body(workplace)
-            try await workplace.close()
-            return result
-        } catch {
-            try await workplace.close()
-            throw error
+        let outcome = await withTaskGroup(of: Result<Value, any Error>?.self) { group in
+            group.addTask {
+                do { return .success(try await body(workplace)) } catch { return .failure(error) }
+            }
+            group.addTask {
+                for await _ in signals { return .failure(Failure("interrupted")) }
+                return nil
+            }
+            var outcome: Result<Value, any Error> = .failure(Failure("interrupted"))
+            for await first in group {
+                guard let first else { continue }
+                outcome = first
+                break
+            }
+            group.cancelAll()
+            return outcome
         }
+        try await workplace.close()
+        return try outcome.get()
     }
 
     func close() async throws {

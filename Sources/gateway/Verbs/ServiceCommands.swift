@@ -75,11 +75,13 @@ struct DoctorCommand: AsyncParsableCommand {
         let settings = try options.settings()
         var checks: [(name: String, problem: String?)] = [("configuration", nil)]
         do {
-            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
-                checks.append(("database, migrations and keys", nil))
-                checks.append(("database logins", await Self.problem { _ = try await workplace.gateway.accounts.list() }))
-                checks.append(("clock", await Self.problem { try await Self.compareClocks(workplace) }))
-                checks.append(("hourly job", await Self.problem { try await Self.checkCron(workplace) }))
+            checks += try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+                [
+                    ("database, migrations and keys", nil),
+                    ("database logins", await Self.problem { _ = try await workplace.gateway.accounts.list() }),
+                    ("clock", await Self.problem { try await Self.compareClocks(workplace) }),
+                    ("hourly job", await Self.problem { try await Self.checkCron(workplace) }),
+                ]
             }
         } catch {
             checks.append(("database, migrations and keys", "\(error)"))

@@ -55,11 +55,12 @@ struct TransactionPrelude: Sendable {
 }
 
 extension Duration {
-    /// Whole milliseconds, rounded up, at most what PostgreSQL's settings take (2^31 - 1, less a second).
+    /// Whole milliseconds, rounded up, at least 0 and at most what PostgreSQL's settings take (2^31 - 1, less a second).
+    /// Never negative, not even for a few milliseconds past a deadline: `poll` would take that for "wait for ever".
     var milliseconds: Int {
         let (seconds, attoseconds) = components
         guard seconds < 2_000_000 else { return 2_000_000_000 }
-        guard seconds >= 0 else { return 0 }
+        guard seconds >= 0, attoseconds > 0 || seconds > 0 else { return 0 }
         return Int(seconds) * 1_000 + Int((attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000)
     }
 }

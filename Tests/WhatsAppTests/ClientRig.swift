@@ -18,12 +18,14 @@ struct ClientRig: Sendable {
     /// Runs `body` against a running client and stops everything afterwards.
     static func run(
         scanning number: String? = Self.number, configure: (inout WhatsAppConfiguration) -> Void = { _ in }, rootKey: PublicKey? = nil,
-        _ body: (ClientRig) async throws -> Void
+        tls: WhatsAppSimulator.TLS? = nil, dialer: Dialer = Dialer(), _ body: (ClientRig) async throws -> Void
     ) async throws {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
-        let simulator = try await WhatsAppSimulator.start(logger: logger)
-        var configuration = WhatsAppConfiguration(url: simulator.webSocketURL, rootKey: rootKey ?? simulator.rootKey)
+        var settings = WhatsAppSimulator.Configuration()
+        settings.tls = tls
+        let simulator = try await WhatsAppSimulator.start(configuration: settings, logger: logger)
+        var configuration = WhatsAppConfiguration(url: simulator.secureWebSocketURL ?? simulator.webSocketURL, rootKey: rootKey ?? simulator.rootKey)
         configuration.firstPreKeys = 30
         configuration.lateAckGrace = .milliseconds(50)
         configure(&configuration)
@@ -32,7 +34,7 @@ struct ClientRig: Sendable {
             guard let number else { return }
             do { try simulator.scan(qr: code, number: number) } catch { Issue.record(error) }
         }
-        let client = WhatsAppClient(configuration: configuration, dialer: Dialer(), store: store, observer: observer, logger: logger)
+        let client = WhatsAppClient(configuration: configuration, dialer: dialer, store: store, observer: observer, logger: logger)
         let rig = ClientRig(simulator: simulator, client: client, store: store, observer: observer)
         async let running: Void = client.run()
         do {

@@ -18,6 +18,8 @@ package enum Failpoint: String, CaseIterable, Sendable {
     case sent
     /// A delivery receipt is committed, not acknowledged to the server.
     case delivered
+    /// A read receipt is committed, not acknowledged to the server.
+    case read
 
     /// Whether the environment says `FAILPOINT=<name>`.
     package var isArmed: Bool {

@@ -342,7 +342,7 @@ actor SenderSession {
         while true {
             do {
                 _ = try await gateway.outbox.recordReceipts(records, now: now())
-                return Failpoint.hit(.delivered)
+                return Failpoint.hit(kind == .read ? .read : .delivered)
             } catch let error as DatabaseError where error.isTransient && mayWrite && !isStopping && !Task.isCancelled {
                 await patience.sleep(for: .milliseconds(500))
             }

@@ -4,7 +4,8 @@ package import Logging
 import ServiceLifecycle
 import Synchronization
 
-/// A PostgreSQL cluster of our own, in `directory/postgres`, reached over a Unix socket only.
+/// A PostgreSQL cluster of our own, in `directory/postgres`, reached over a Unix socket only. Where its user cannot enter `directory`, it lies
+/// where `directory/postgres.place` leads (see ``ClusterPlace``).
 ///
 /// Several processes may share it (the server and command line verbs): whoever comes first starts it, the last one to leave stops it. Each
 /// holds a shared lock on `postgres.users` for as long as it uses the cluster, so a process that was killed counts as gone and the next
@@ -36,7 +37,8 @@ package final class EmbeddedCluster: Service, Sendable {
     /// Starts the cluster, or joins the one that runs; makes it first if there is none. Throws `ClusterError`.
     /// `settings` are further lines of postgresql.conf and only matter to the one who starts it; tests turn fsync off with them.
     package static func open(directory: String, logger: Logger, settings: [String: String] = [:]) async throws -> EmbeddedCluster {
-        let files = try ClusterFiles(directory, settings: settings)
+        let place = try ClusterPlace.resolve(directory, for: ClusterTools.find(version: nil).user)
+        let files = try ClusterFiles(place, settings: settings)
         let tools = try ClusterTools.find(version: files.version)
         try files.makeDirectory(for: tools)
         let users = try FileLock(files.usersLock)

@@ -92,17 +92,18 @@ let package = Package(
         // Evidence.
         room("Conformance", ["Primitives", "SignalProtocol", "WhatsAppWire", protobuf]),
         room("Proof", ["Simulator"] + nio),
+        room("Simulation", ["Domain", "Sessions", "WhatsApp"]),
         .executableTarget(
             name: "prove",
             dependencies: [
-                "Conformance", "Proof", "Simulator", "Primitives", "Domain", "Secrets", "Postgres", "WhatsApp", logging,
+                "Conformance", "Proof", "Simulation", "Simulator", "Primitives", "Domain", "Secrets", "Postgres", "WhatsApp", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: house),
         .executableTarget(
             name: "Benchmarks",
             dependencies: [
-                "Proof", "Primitives", "Simulator", "Postgres", hummingbird, logging, lifecycle,
+                "Proof", "Primitives", "Simulator", "Postgres", "Domain", "SignalProtocol", "WhatsAppWire", hummingbird, logging, lifecycle,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ],
@@ -128,5 +129,6 @@ let package = Package(
             ]),
         tests("APITests", ["API", "Web", "Domain", .product(name: "HummingbirdTesting", package: "hummingbird")]),
         tests("GatewayTests", ["gateway", "Domain", "Web"]),
+        tests("SimulationTests", ["Simulation", "Domain", "Postgres"]),
     ]
 )

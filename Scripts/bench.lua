@@ -1,7 +1,9 @@
 -- What wrk sends for Scripts/bench: POST /v1/messages with about 316 bytes of JSON, each with an idempotency key of its own.
--- BENCH_KEY is the API key, BENCH_RUN tells this run's idempotency keys from those of others.
+-- BENCH_KEY is the API key, BENCH_RUN tells this run's idempotency keys from those of others; BENCH_BATCH is how many messages one
+-- request holds, for POST /v1/messages/batch.
 local count = 0
 local run = os.getenv("BENCH_RUN")
+local batch = tonumber(os.getenv("BENCH_BATCH") or "")
 local headers = {
     ["Authorization"] = "Bearer " .. os.getenv("BENCH_KEY"),
     ["Content-Type"] = "application/json",
@@ -11,11 +13,23 @@ local body = '{"to":"+62812%08d","type":"text","text":{"body":"%s"},"reference":
 local text = "Hello, your order has been handed to the courier and arrives tomorrow between nine and noon. Please have somebody at home"
     .. " to receive it, or answer this message to choose another day of the week."
 
-function request()
+-- A thousand recipients; none of them is one of the simulator's special numbers.
+local function message()
     count = count + 1
+    return body:format(10000010 + count % 1000 * 100, text, count, count)
+end
+
+function request()
+    local content
+    if batch then
+        local messages = {}
+        for index = 1, batch do messages[index] = message() end
+        content = '{"messages":[' .. table.concat(messages, ",") .. "]}"
+    else
+        content = message()
+    end
     headers["Idempotency-Key"] = run .. "-" .. count
-    -- A thousand recipients; none of them is one of the simulator's special numbers.
-    return wrk.format("POST", nil, headers, body:format(10000010 + count % 1000 * 100, text, count, count))
+    return wrk.format("POST", nil, headers, content)
 end
 
 -- Every thread has globals of its own; `done` asks for those of the one thread. Names, since wrk copies tables with text keys only.

@@ -8,6 +8,7 @@ extension Routes {
     func closeAccount(_ request: Request, _ context: WebContext) async throws -> Response {
         let caller = try context.authenticated()
         try caller.require(.manage)
+        try caller.requireLive("close the account")
         // By nature the same twice: the first call refuses the key of every later one.
         _ = try idempotencyKey(request)
         let body = try await JSONBody.read(CloseAccountBody.self, from: request, limit: maximumBody)

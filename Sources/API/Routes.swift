@@ -9,11 +9,19 @@ package struct Routes: Sendable {
     let gateway: Gateway
     /// Most bytes of one request's body.
     let maximumBody: Int
+    let limits: RequestLimits
+    let behindProxy: Bool
     let now: @Sendable () -> Date
 
-    package init(gateway: Gateway, maximumBody: Int, now: @escaping @Sendable () -> Date = { Date() }) {
+    /// - Parameter behindProxy: see `Authentication`.
+    package init(
+        gateway: Gateway, maximumBody: Int, limits: RequestLimits = RequestLimits(), behindProxy: Bool = false,
+        now: @escaping @Sendable () -> Date = { Date() }
+    ) {
         self.gateway = gateway
         self.maximumBody = maximumBody
+        self.limits = limits
+        self.behindProxy = behindProxy
         self.now = now
     }
 
@@ -22,30 +30,38 @@ package struct Routes: Sendable {
         router.add(middleware: ProblemMiddleware())
         addServiceRoutes(to: router, readiness: readiness)
 
-        let v1 = router.group("v1").add(middleware: Authentication(gateway: gateway, now: now))
+        let v1 = router.group("v1")
+            .add(middleware: Authentication(gateway: gateway, behindProxy: behindProxy, now: now))
+            .add(middleware: RequestLimiter(limits, now: now))
         v1.path("messages", get: listMessages, post: createMessage)
+        v1.path("messages/batch", post: createMessages)
+        v1.path("messages/explain", post: explainMessage)
         v1.path("messages/:id", get: getMessage)
         v1.path("messages/:id/events", get: listMessageEvents)
+        v1.path("messages/:id/cancel", post: cancelMessage)
         v1.path("senders", get: listSenders, post: createSender)
-        v1.path("senders/:id", get: getSender, delete: removeSender)
+        v1.path("senders/:id", get: getSender, patch: updateSender, delete: removeSender)
+        v1.path("senders/:id/resume", post: resumeSender)
         v1.path("senders/:id/pairing", get: getPairing, post: startPairing)
+        v1.path("pools", get: listPools, post: createPool)
+        v1.path("pools/:id", get: getPool, patch: updatePool, delete: deletePool)
         v1.path("account/close", post: closeAccount)
     }
 }
 
 extension RouterMethods<WebContext> {
-    typealias Handler = @Sendable (Request, WebContext) async throws -> Response
+    package typealias Handler = @Sendable (Request, WebContext) async throws -> Response
 
     /// Adds what a path does. HEAD answers like GET without the body; any other method gets 405 and the list of those it does.
-    func path(_ path: RouterPath, get: Handler? = nil, post: Handler? = nil, delete: Handler? = nil) {
+    package func path(_ path: RouterPath, get: Handler? = nil, post: Handler? = nil, patch: Handler? = nil, delete: Handler? = nil) {
         var head: Handler?
         if let get { head = { request, context in try await get(request, context).createHeadResponse() } }
-        let methods: [(HTTPRequest.Method, Handler?)] = [(.get, get), (.head, head), (.post, post), (.delete, delete)]
+        let methods: [(HTTPRequest.Method, Handler?)] = [(.get, get), (.head, head), (.post, post), (.patch, patch), (.delete, delete)]
         let allowed = methods.filter { $0.1 != nil }.map(\.0.rawValue).joined(separator: ", ")
         let refuse: Handler = { _, _ in
             throw Problem(.methodNotAllowed, "This path does \(allowed); see /openapi.yaml.", headers: [.allow: allowed])
         }
-        for (method, handler) in methods + [(.put, nil), (.patch, nil), (.options, nil)] { on(path, method: method, use: handler ?? refuse) }
+        for (method, handler) in methods + [(.put, nil), (.options, nil)] { on(path, method: method, use: handler ?? refuse) }
     }
 }
 

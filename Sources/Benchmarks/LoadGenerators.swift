@@ -39,13 +39,15 @@ struct Wrk {
     }
 
     /// Throws when no request was answered well.
-    func run(port: Int, key: String, connections: Int, seconds: Int) async throws -> Load {
+    /// - Parameter batch: messages of one request; nil: `POST /v1/messages`, else that of batches.
+    func run(port: Int, key: String, connections: Int, seconds: Int, batch: Int? = nil) async throws -> Load {
         let text = try await ChildProcess.output(
             of: program,
             [
                 "--threads", "1", "--connections", "\(connections)", "--duration", "\(seconds)s", "--timeout", "10s", "--script", script,
-                "http://127.0.0.1:\(port)/v1/messages",
-            ], environment: ["BENCH_KEY": key, "BENCH_RUN": UUID().uuidString], errors: folder + "/errors.log", limit: .seconds(seconds + 30))
+                "http://127.0.0.1:\(port)/v1/messages" + (batch == nil ? "" : "/batch"),
+            ], environment: ["BENCH_KEY": key, "BENCH_RUN": UUID().uuidString, "BENCH_BATCH": batch.map { "\($0)" } ?? ""],
+            errors: folder + "/errors.log", limit: .seconds(seconds + 30))
         guard let line = text.split(separator: "\n").last(where: { $0.hasPrefix("bench ") }) else { throw BenchmarkFailure("wrk printed no result") }
         // bench <answers> <microseconds> <unanswered> <p50> <p99> and one <status>=<count> for each status but 202; see Scripts/bench.lua.
         let fields = line.split(separator: " ").dropFirst()

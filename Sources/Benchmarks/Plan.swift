@@ -3,7 +3,15 @@ struct Plan {
     /// Seconds of one load on one server, and how often it comes round.
     var loadSeconds = 5
     var rounds = 3
-    let connections = [1, 16, 64]
+    let connections = [1, 16, 64, 256]
+    /// Connections that send batches of 100.
+    let batchConnections = 4
+    /// How long each policy's decisions are counted.
+    var decisionMilliseconds = 1_000
+    /// Messages of a sender that is idle before each of them.
+    var idleMessages = 300
+    /// PostgreSQL's own counters lag behind by so much.
+    var counterSeconds = 11
     /// Senders to accept for. They do not send meanwhile.
     let acceptSenders = 10
     /// Senders → messages.
@@ -18,8 +26,8 @@ struct Plan {
 
     static let full = Plan()
     static let quick = Plan(
-        loadSeconds: 1, rounds: 1, messages: [1: 100, 10: 400, 100: 1_000], deliverySeconds: 120, idleSenders: [10, 100], idleSeconds: 5,
-        preKeys: 40)
+        loadSeconds: 1, rounds: 1, decisionMilliseconds: 100, idleMessages: 30, counterSeconds: 1, messages: [1: 100, 10: 400, 100: 1_000],
+        deliverySeconds: 120, idleSenders: [10, 100], idleSeconds: 5, preKeys: 40)
 
     var preKeySetting: [String: String] { preKeys.map { ["GATEWAY_WHATSAPP_INITIAL_PREKEYS": "\($0)"] } ?? [:] }
 }

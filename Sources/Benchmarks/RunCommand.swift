@@ -6,7 +6,7 @@ import ServiceLifecycle
 
 /// `Benchmarks run`: everything in one run, one table.
 struct RunCommand: AsyncParsableCommand {
-    enum Part: String, CaseIterable, ExpressibleByArgument, Sendable { case accept, delivery, idle }
+    enum Part: String, CaseIterable, ExpressibleByArgument, Sendable { case routing, wire, accept, delivery, idle }
 
     static let configuration = CommandConfiguration(commandName: "run", abstract: "Measures everything and prints one table.")
 
@@ -20,6 +20,8 @@ struct RunCommand: AsyncParsableCommand {
     var gateway: String?
     @Option(help: "What wrk sends.")
     var script = "Scripts/bench.lua"
+    @Flag(help: "Also print where PostgreSQL's time went, by statement.")
+    var statements = false
     @Option(help: "Known misses: lines of name, date, reason.")
     var exceptions = "Scripts/bench-exceptions.txt"
 
@@ -32,7 +34,8 @@ struct RunCommand: AsyncParsableCommand {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o711])
         let gateway = gateway ?? URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().path + "/gateway"
         let suite = Suite(
-            bench: Workbench(plan: quick ? .quick : .full, gateway: gateway, script: script, folder: folder, logger: logger),
+            bench: Workbench(
+                plan: quick ? .quick : .full, gateway: gateway, script: script, folder: folder, logger: logger, countsStatements: statements),
             parts: only.isEmpty ? Part.allCases : only)
         // SIGINT and SIGTERM cancel the run; all children are stopped on the way out.
         let group = ServiceGroup(
@@ -86,6 +89,8 @@ private actor Suite: Service {
             for part in RunCommand.Part.allCases where parts.contains(part) {
                 do {
                     switch part {
+                    case .routing: try RoutingBenchmark(bench: bench).run(into: &table)
+                    case .wire: try WireBenchmark(bench: bench).run(into: &table)
                     case .accept: try await AcceptBenchmark(bench: bench).run(into: &table)
                     case .delivery: try await EndToEndBenchmark(bench: bench).run(into: &table)
                     case .idle: try await IdleBenchmark(bench: bench).run(into: &table)

@@ -12,6 +12,8 @@ struct Workbench {
     let script: String
     let folder: String
     let logger: Logger
+    /// Whether PostgreSQL counts its time by statement; costs a little.
+    let countsStatements: Bool
 
     /// Says on standard error what goes on; the table alone goes to standard output.
     func say(_ text: String) { FileHandle.standardError.write(Data("bench: \(text)\n".utf8)) }
@@ -28,7 +30,9 @@ struct Workbench {
 
     /// Keeps the cluster of a data directory running while `body` runs, over restarts of the gateway.
     func withCluster<Result: Sendable>(_ gateway: GatewayProcess, _ body: (EmbeddedCluster) async throws -> Result) async throws -> Result {
-        let cluster = try await EmbeddedCluster.open(directory: gateway.dataDirectory, logger: logger)
+        let cluster = try await EmbeddedCluster.open(
+            directory: gateway.dataDirectory, logger: logger,
+            settings: countsStatements ? ["shared_preload_libraries": "'pg_stat_statements'", "pg_stat_statements.max": "5000"] : [:])
         do {
             let result = try await body(cluster)
             try await close(cluster)

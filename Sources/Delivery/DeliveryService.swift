@@ -54,11 +54,18 @@ package struct DeliveryService: Service {
             group.addTask { [transport] in
                 for await senders in transport.readySenders() { dispatcher.ready(senders) }
             }
-            group.addTask { await every(.seconds(1)) { dispatcher.wake() } }
+            group.addTask { await every(.seconds(1)) { await dispatcher.probe() } }
             group.addTask { await every(.seconds(1)) { await sweep() } }
+            group.addTask { await every(.seconds(1)) { await promote() } }
+            group.addTask {
+                var position = MovePosition()
+                await every(.seconds(1)) { await move(&position) }
+            }
             group.addTask { await every(.seconds(3)) { await continueClosings() } }
             if let notifications {
-                group.addTask { for await _ in notifications.channel(Hint.outbox) { dispatcher.wake() } }
+                group.addTask {
+                    for await hint in notifications.channel(Hint.outbox, buffer: 1_024) { dispatcher.hint(OutboxHints.senders(in: hint.payload)) }
+                }
             }
             await group.waitForAll()
         }
@@ -78,6 +85,26 @@ package struct DeliveryService: Service {
             }
         } catch {
             logger.warning("sweep failed", metadata: ["error.code": "\(Self.code(of: error))"])
+        }
+    }
+
+    private func promote() async {
+        do {
+            while !Task.isCancelled, try await gateway.outbox.promote(now: now()).changed > 0 {}
+        } catch {
+            logger.warning("scheduled messages were not looked at", metadata: ["error.code": "\(Self.code(of: error))"])
+        }
+    }
+
+    /// One turn a second: what is left over comes next time.
+    private func move(_ position: inout MovePosition) async {
+        do {
+            let moved = try await gateway.outbox.move(from: &position, now: now())
+            if moved.moved + moved.failed > 0 {
+                logger.info("messages rerouted", metadata: ["moved": "\(moved.moved)", "failed": "\(moved.failed)"])
+            }
+        } catch {
+            logger.warning("messages could not be rerouted", metadata: ["error.code": "\(Self.code(of: error))"])
         }
     }
 

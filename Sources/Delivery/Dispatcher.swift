@@ -3,22 +3,13 @@ import Foundation
 import Logging
 import Synchronization
 
-/// Claims due messages of the senders that can send now, and hands each to the transport in a task of its own.
-///
-/// A sender has at most `window` messages in flight; one that is full is not asked for until half of them are done, so a slow sender holds up
-/// only itself.
+/// Claims due messages of the senders that can send now, and hands each to the transport in a task of its own. What to claim, for whom and how
+/// much is `DispatchPlan`'s.
 final class Dispatcher: Sendable {
-    /// Messages of one sender between claim and outcome.
-    static let window = 16
-    /// Messages one claim takes, of one sender and of all.
-    static let perSender = 8
-    static let perClaim = 256
-
     private struct State {
-        var ready: [OwnedSender] = []
-        var inFlight: [OwnedSender: Int] = [:]
-        /// Senders that had more than they were given.
-        var hungry: Set<OwnedSender> = []
+        var plan = DispatchPlan()
+        /// With the hints, while it runs.
+        var listener: Int?
         var isStopping = false
     }
 
@@ -28,12 +19,15 @@ final class Dispatcher: Sendable {
     private let drain: Duration
     private let now: @Sendable () -> Date
     private let logger: Logger
-    private let state = Mutex(State())
+    private let state: Mutex<State>
     private let wakeups: AsyncStream<Void>
     private let wakeup: AsyncStream<Void>.Continuation
     /// Ends with ``stop()``; carries nothing.
     private let stopped: AsyncStream<Never>
     private let halt: AsyncStream<Never>.Continuation
+    /// Told when the plan may have another opening to wait for.
+    private let openings: AsyncStream<Void>
+    private let opening: AsyncStream<Void>.Continuation
 
     init(gateway: Gateway, transport: any Transport, claimDeadline: Duration, drain: Duration, now: @escaping @Sendable () -> Date, logger: Logger) {
         self.gateway = gateway
@@ -42,93 +36,152 @@ final class Dispatcher: Sendable {
         self.drain = drain
         self.now = now
         self.logger = logger
+        state = Mutex(State())
         (wakeups, wakeup) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         (stopped, halt) = AsyncStream<Never>.makeStream()
+        (openings, opening) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
     private var isStopping: Bool { state.withLock { $0.isStopping } }
 
-    /// Something may be due.
-    func wake() { wakeup.yield() }
+    private func plan<Result>(_ body: (inout DispatchPlan) -> Result) -> Result { state.withLock { body(&$0.plan) } }
+
+    // MARK: What others tell
+
+    /// These senders may have something due; nil: any.
+    func hint(_ senders: Set<DueSender>?) {
+        plan { $0.hint(senders) }
+        wakeup.yield()
+    }
 
     /// The senders that can send now on this node.
     func ready(_ senders: [OwnedSender]) {
-        state.withLock { $0.ready = senders }
-        wake()
+        let listener = state.withLock { state in
+            state.plan.setReady(senders)
+            return state.listener
+        }
+        if let listener { gateway.outbox.hints.serve(Set(senders.map(\.place)), as: listener) }
+        wakeup.yield()
+    }
+
+    /// Looks for what nobody hinted at: messages whose time has come, resends, lost hints. Once a second is enough.
+    func probe() async {
+        let unsure = plan(\.all)
+        guard !unsure.isEmpty, !isStopping else { return }
+        do {
+            let found = try await gateway.outbox.probe(unsure, now: now())
+            guard !found.isEmpty else { return }
+            plan { $0.found(found) }
+            wakeup.yield()
+        } catch {
+            logger.warning("probe failed", metadata: ["error.code": "\(DeliveryService.code(of: error))"])
+        }
     }
 
     /// Nothing more is claimed; `run()` ends when the running sends are over, `drain` later at most.
     func stop() {
         state.withLock { $0.isStopping = true }
         wakeup.finish()
+        opening.finish()
         halt.finish()
     }
 
+    // MARK: Life
+
     /// Claims and sends until ``stop()`` or cancellation; returns when the last send is over. A cancelled send ends at once.
     func run() async {
+        let listener = gateway.outbox.hints.listen { [weak self] in self?.hint($0) }
+        let ready = state.withLock { state in
+            state.listener = listener
+            return state.plan.ready
+        }
+        gateway.outbox.hints.serve(ready, as: listener)
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.dispatch() }
+            group.addTask { await self.awaitOpenings() }
             for await _ in stopped {}
             group.addTask { [drain] in
                 // Cancelled: the sends were over first.
                 do { try await ContinuousClock().sleep(for: drain) } catch {}
             }
+            // One of them is the wait for openings, which is over by now or ends at once.
+            await group.next()
             await group.next()
             group.cancelAll()
         }
+        gateway.outbox.hints.endListening(listener)
     }
 
     private func dispatch() async {
         await withDiscardingTaskGroup { group in
             for await _ in wakeups {
-                var more = true
-                while more, !Task.isCancelled, !isStopping {
-                    let claimed = await claim()
-                    more = claimed.count >= Self.perClaim
-                    for message in claimed {
-                        group.addTask {
-                            await self.transport.send(message)
-                            self.finished(message.owner)
-                        }
-                    }
+                while !Task.isCancelled, !isStopping {
+                    let flights = await claim()
+                    guard let flights else { break }
+                    for flight in flights { group.addTask { await self.send(flight) } }
                 }
+                opening.yield()
             }
         }
     }
 
-    private func claim() async -> [ClaimedMessage] {
-        let owned = state.withLock { state in state.ready.filter { state.inFlight[$0, default: 0] <= Self.window - Self.perSender } }
-        guard !owned.isEmpty else { return [] }
+    private func send(_ flight: DispatchPlan.Flight) async {
+        await transport.send(flight.message) { [self] in
+            if plan({ $0.left(flight.ticket, at: now()) }) { wakeup.yield() }
+        }
+        if plan({ $0.finished(flight.ticket, at: now()) }) { wakeup.yield() }
+    }
+
+    /// Wakes the dispatcher when a sender's limits open; looks at the clock a few times a second at most while there is one to wait for.
+    private func awaitOpenings() async {
+        for await _ in openings {
+            while let next = plan(\.nextOpening), !Task.isCancelled, !isStopping {
+                let wait = next.timeIntervalSince(now())
+                if wait <= 0 {
+                    wakeup.yield()
+                    break
+                }
+                do { try await ContinuousClock().sleep(for: .seconds(min(wait, 0.1))) } catch { return }
+            }
+        }
+    }
+
+    // MARK: Claiming
+
+    /// One claim; nil: there is nothing to claim, or it failed and the next occasion tries again.
+    private func claim() async -> [DispatchPlan.Flight]? {
         let time = now()
+        let deadline = time.addingTimeInterval(Double(claimDeadline.components.seconds))
+        let again = plan { $0.takeAgain() }
         do {
-            let claimed = try await gateway.outbox.claim(
-                limit: Self.perClaim, perSender: Self.perSender, owned: owned, now: time,
-                deadline: time.addingTimeInterval(Double(claimDeadline.components.seconds)))
-            started(claimed)
-            return claimed
+            if !again.isEmpty {
+                let messages = try await gateway.outbox.claimAgain(limit: DispatchPlan.perClaim, owned: again, now: time, deadline: deadline)
+                let isMore = messages.count >= DispatchPlan.perClaim
+                if !messages.isEmpty { return plan { $0.claimedAgain(messages, of: again, isMore: isMore) } }
+            }
         } catch {
             logger.warning("claim failed", metadata: ["error.code": "\(DeliveryService.code(of: error))"])
-            return []
+        }
+        let demands = plan { $0.nextClaim(at: time) }
+        guard !demands.isEmpty else { return nil }
+        do {
+            let claim = try await gateway.outbox.claim(demands, limit: DispatchPlan.perClaim, now: time, deadline: deadline)
+            let (flights, postponed) = plan { $0.claimed(demands, claim, at: time) }
+            await postpone(postponed, time)
+            return flights
+        } catch {
+            plan { $0.failed(demands) }
+            logger.warning("claim failed", metadata: ["error.code": "\(DeliveryService.code(of: error))"])
+            return nil
         }
     }
 
-    private func started(_ claimed: [ClaimedMessage]) {
-        let counts = Dictionary(claimed.map { ($0.owner, 1) }, uniquingKeysWith: +)
-        state.withLock { state in
-            for (owner, count) in counts {
-                state.inFlight[owner, default: 0] += count
-                if count >= Self.perSender { state.hungry.insert(owner) }
-            }
+    private func postpone(_ postponed: [Postponed], _ time: Date) async {
+        do {
+            try await gateway.outbox.postpone(postponed, now: time)
+        } catch {
+            // The claims end by themselves.
+            logger.warning("messages were not given back", metadata: ["error.code": "\(DeliveryService.code(of: error))"])
         }
-    }
-
-    private func finished(_ owner: OwnedSender) {
-        let isHungry = state.withLock { state in
-            let left = state.inFlight[owner, default: 1] - 1
-            state.inFlight[owner] = left > 0 ? left : nil
-            guard left <= Self.window - Self.perSender else { return false }
-            return state.hungry.remove(owner) != nil
-        }
-        if isHungry { wake() }
     }
 }

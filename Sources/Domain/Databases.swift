@@ -10,11 +10,15 @@ package struct Databases: Sendable {
     package let engine: Database
     /// `gateway_cron`
     package let cron: Database
+    /// `gateway_engine` too, over connections of its own: whatever the others are busy with, leases are renewed in time.
+    package let leases: Database
 
-    package init(api: Database, engine: Database, cron: Database) {
+    /// - Parameter leases: nil: leases share the engine's connections.
+    package init(api: Database, engine: Database, cron: Database, leases: Database? = nil) {
         self.api = api
         self.engine = engine
         self.cron = cron
+        self.leases = leases ?? engine
     }
 
     /// The setting without which a transaction sees no tenant's rows: the accounts it may touch.
@@ -25,7 +29,7 @@ package struct Databases: Sendable {
 
 /// Channels of NOTIFY. They only shorten waiting; polling is the truth.
 package enum Hint {
-    /// A message became due. No payload.
+    /// Messages became due. The payload is `OutboxHints`'.
     package static let outbox = "gateway_outbox"
     /// A sender wants attention: a pairing was asked for, it is being removed. The payload is the sender's uuid.
     package static let senders = "gateway_senders"

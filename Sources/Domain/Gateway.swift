@@ -16,6 +16,7 @@ package struct Gateway: Sendable {
     package let pairing: Pairings
     package let messages: Messages
     package let outbox: Outbox
+    package let health: Health
     package let leases: Leases
     package let contacts: Contacts
     package let retention: Retention
@@ -23,19 +24,26 @@ package struct Gateway: Sendable {
 
     package init(
         databases: Databases, keyRing: KeyRing, random: any RandomSource = SystemRandom(), argon2: Argon2Hasher = Argon2Hasher(),
-        logger: Logger, now: @escaping @Sendable () -> Date = { Date() }
+        pendingLimit: Int = Messages.defaultPendingLimit, acknowledgementLimit: TimeInterval = Outbox.defaultAcknowledgementLimit,
+        isPaced: Bool = true, logger: Logger, now: @escaping @Sendable () -> Date = { Date() }
     ) {
         let keys = AccountKeys(database: databases.api, keyRing: keyRing, random: random, now: now)
         self.databases = databases
         accounts = Accounts(databases: databases, keys: keys, random: random)
         apiKeys = APIKeys(databases: databases, keys: keys, random: random, hasher: argon2)
-        senders = Senders(databases: databases, keys: keys, random: random)
-        pools = Pools(databases: databases, keys: keys)
-        routing = Routing(databases: databases, keys: keys, now: now)
+        routing = Routing(databases: databases, keys: keys, random: random, isPaced: isPaced, now: now)
+        senders = Senders(databases: databases, keys: keys, random: random, routing: routing)
+        pools = Pools(databases: databases, keys: keys, random: random, routing: routing)
         pairing = Pairings(databases: databases, keys: keys)
-        messages = Messages(databases: databases, keys: keys, routing: routing, random: random)
-        outbox = Outbox(databases: databases, keys: keys, logger: logger)
-        leases = Leases(database: databases.engine)
+        let hints = OutboxHints()
+        messages = Messages(
+            databases: databases, keys: keys, routing: routing, hints: hints, random: random, pendingLimit: pendingLimit, now: now)
+        outbox = Outbox(
+            databases: databases, keys: keys, routing: routing, hints: hints, random: random, acknowledgementLimit: acknowledgementLimit,
+            isPaced: isPaced,
+            logger: logger)
+        health = Health(database: databases.engine)
+        leases = Leases(database: databases.leases)
         contacts = Contacts(database: databases.engine, keys: keys)
         retention = Retention(database: databases.cron, random: random, logger: logger)
         closing = Closing(databases: databases, keys: keys, apiKeys: apiKeys, random: random, logger: logger)

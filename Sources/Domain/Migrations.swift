@@ -831,5 +831,506 @@ SELECT gateway_make_partitions(now(), 7, 2);
 
 RESET ROLE;
 """##),
+        Migration(version: 6, name: "routing_and_limits", sql: ##"""
+-- Many senders: what may be sent from where and how fast, how each sender fares, and who was written to from where.
+SET LOCAL ROLE gateway_schema;
+
+-- Limits as the account set them; what is absent has its default (SendingLimits in Domain reads and checks them).
+ALTER TABLE senders ADD COLUMN limits jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(limits) = 'object');
+ALTER TABLE pools ADD COLUMN limits jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(limits) = 'object');
+ALTER TABLE pools DROP CONSTRAINT pools_policy_check;
+ALTER TABLE pools ADD CONSTRAINT pools_policy_check
+    CHECK (policy IN ('sticky', 'round_robin', 'weighted', 'least_busy', 'priority', 'random', 'prefix'));
+ALTER TABLE pool_members ADD COLUMN weight integer NOT NULL DEFAULT 1 CHECK (weight BETWEEN 0 AND 1000);
+ALTER TABLE pool_members ADD COLUMN prefixes text[] NOT NULL DEFAULT '{}';
+
+-- What a sender has sent in its running windows (UTC second, minute, hour, day). One row, debited in the transaction that puts a message on
+-- the wire; a window that is over counts as empty.
+CREATE TABLE sender_usage (
+    account_id uuid NOT NULL,
+    sender_id uuid NOT NULL,
+    second_start timestamptz NOT NULL DEFAULT '-infinity',
+    second_used integer NOT NULL DEFAULT 0,
+    minute_start timestamptz NOT NULL DEFAULT '-infinity',
+    minute_used integer NOT NULL DEFAULT 0,
+    hour_start timestamptz NOT NULL DEFAULT '-infinity',
+    hour_used integer NOT NULL DEFAULT 0,
+    day_start timestamptz NOT NULL DEFAULT '-infinity',
+    day_used integer NOT NULL DEFAULT 0,
+    new_recipients_used integer NOT NULL DEFAULT 0,
+    -- The gap after the last message ends then.
+    next_at timestamptz NOT NULL DEFAULT '-infinity',
+    PRIMARY KEY (account_id, sender_id),
+    FOREIGN KEY (account_id, sender_id) REFERENCES senders
+) WITH (fillfactor = 50);
+
+-- The same for a pool as a whole; only pools with limits have a row.
+CREATE TABLE pool_usage (
+    account_id uuid NOT NULL,
+    pool_id uuid NOT NULL,
+    second_start timestamptz NOT NULL DEFAULT '-infinity',
+    second_used integer NOT NULL DEFAULT 0,
+    minute_start timestamptz NOT NULL DEFAULT '-infinity',
+    minute_used integer NOT NULL DEFAULT 0,
+    hour_start timestamptz NOT NULL DEFAULT '-infinity',
+    hour_used integer NOT NULL DEFAULT 0,
+    day_start timestamptz NOT NULL DEFAULT '-infinity',
+    day_used integer NOT NULL DEFAULT 0,
+    new_recipients_used integer NOT NULL DEFAULT 0,
+    next_at timestamptz NOT NULL DEFAULT '-infinity',
+    PRIMARY KEY (account_id, pool_id),
+    FOREIGN KEY (account_id, pool_id) REFERENCES pools ON DELETE CASCADE
+) WITH (fillfactor = 50);
+
+-- What holds a connected sender back: a pause of everything, a pause of new chats only, a demotion. Each ends by itself.
+CREATE TABLE sender_health (
+    account_id uuid NOT NULL,
+    sender_id uuid NOT NULL,
+    paused_until timestamptz NOT NULL DEFAULT '-infinity',
+    pause_code text CHECK (pause_code ~ '^[a-z0-9_]{1,64}$'),
+    pause_level smallint NOT NULL DEFAULT 0,
+    new_chats_until timestamptz NOT NULL DEFAULT '-infinity',
+    new_chats_code text CHECK (new_chats_code ~ '^[a-z0-9_]{1,64}$'),
+    new_chats_level smallint NOT NULL DEFAULT 0,
+    demoted_until timestamptz NOT NULL DEFAULT '-infinity',
+    changed_at timestamptz NOT NULL,
+    PRIMARY KEY (account_id, sender_id),
+    FOREIGN KEY (account_id, sender_id) REFERENCES senders
+);
+
+-- Whom a sender has written to: a recipient with a row is warm for it, one without is cold. A refusal as a new chat (463) is for ever.
+CREATE TABLE sender_recipients (
+    account_id uuid NOT NULL,
+    recipient_index bytea NOT NULL CHECK (length(recipient_index) = 16),
+    sender_id uuid NOT NULL,
+    first_at timestamptz NOT NULL,
+    last_at timestamptz NOT NULL,
+    refused_at timestamptz,
+    PRIMARY KEY (account_id, recipient_index, sender_id)
+);
+CREATE INDEX sender_recipients_last ON sender_recipients (last_at);
+
+-- The message's own wishes.
+ALTER TABLE messages ADD COLUMN send_at timestamptz;
+ALTER TABLE messages ADD COLUMN fail_fast boolean NOT NULL DEFAULT false;
+ALTER TABLE messages ADD COLUMN store text NOT NULL DEFAULT 'default' CHECK (store IN ('default', 'none'));
+ALTER TABLE messages ADD COLUMN moves smallint NOT NULL DEFAULT 0;
+-- false: the caller named the sender. The others may be moved while nothing has left.
+ALTER TABLE outbox ADD COLUMN movable boolean NOT NULL DEFAULT false;
+ALTER TABLE outbox ADD COLUMN fail_fast boolean NOT NULL DEFAULT false;
+-- Senders that refused it, or that it was moved away from for good.
+ALTER TABLE outbox ADD COLUMN excluded uuid[] NOT NULL DEFAULT '{}';
+-- When somebody last looked for a better sender.
+ALTER TABLE outbox ADD COLUMN route_checked_at timestamptz NOT NULL DEFAULT '-infinity';
+CREATE INDEX outbox_scheduled ON outbox (due_at) WHERE state = 'scheduled';
+
+ALTER TABLE message_events DROP CONSTRAINT message_events_kind_check;
+ALTER TABLE message_events ADD CONSTRAINT message_events_kind_check CHECK (kind IN ('scheduled', 'queued', 'rerouted', 'sending', 'retrying',
+    'sent', 'delivered', 'read', 'failed', 'expired', 'canceled', 'unconfirmed'));
+
+-- Where the time of an attempt went; the wait in the queue is from due to claimed, the acknowledgement's from wire_at to ended_at.
+ALTER TABLE message_attempts ADD COLUMN due_at timestamptz;
+ALTER TABLE message_attempts ADD COLUMN claimed_at timestamptz;
+ALTER TABLE message_attempts ADD COLUMN resolve_ms integer;
+ALTER TABLE message_attempts ADD COLUMN encrypt_ms integer;
+ALTER TABLE message_attempts ADD COLUMN commit_ms integer;
+ALTER TABLE message_attempts ADD COLUMN receipt_at timestamptz;
+-- When the present claim was made.
+ALTER TABLE outbox ADD COLUMN claimed_at timestamptz;
+
+-- A claim concerns the queue only: `prepared` stands in `outbox` and nowhere else, so a message goes from accepted to on_wire.
+CREATE FUNCTION gateway_message_transition_allowed(old_state text, new_state text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE old_state
+    WHEN 'scheduled' THEN new_state IN ('accepted', 'canceled', 'expired', 'failed')
+    WHEN 'hold' THEN new_state IN ('accepted', 'canceled', 'expired')
+    WHEN 'accepted' THEN new_state IN ('on_wire', 'canceled', 'expired', 'failed')
+    WHEN 'on_wire' THEN new_state IN ('on_wire', 'accepted', 'sent', 'delivered', 'read', 'failed', 'unconfirmed')
+    WHEN 'sent' THEN new_state IN ('delivered', 'read')
+    WHEN 'delivered' THEN new_state = 'read'
+    WHEN 'unconfirmed' THEN new_state IN ('delivered', 'read')
+    ELSE false
+END;
+GRANT EXECUTE ON FUNCTION gateway_message_transition_allowed(text, text) TO gateway_api, gateway_engine, gateway_cron;
+
+CALL gateway_isolate('sender_usage');
+CALL gateway_isolate('pool_usage');
+CALL gateway_isolate('sender_health');
+CALL gateway_isolate('sender_recipients');
+
+GRANT SELECT ON sender_usage, pool_usage, sender_health, sender_recipients TO gateway_api;
+GRANT SELECT, INSERT, UPDATE ON sender_usage, pool_usage, sender_health, sender_recipients TO gateway_engine;
+GRANT DELETE ON pools, pool_usage TO gateway_api;
+GRANT SELECT ON api_keys TO gateway_engine;
+
+RESET ROLE;
+"""##),
+        Migration(version: 7, name: "routing_indexes", sql: ##"""
+-- What the routing snapshot asks every second: what is in flight per sender, and whether anybody was ever refused.
+SET LOCAL ROLE gateway_schema;
+
+DROP INDEX outbox_on_wire;
+CREATE INDEX outbox_in_flight ON outbox (account_id, sender_id, deadline) WHERE state IN ('prepared', 'on_wire');
+CREATE INDEX sender_recipients_refused ON sender_recipients (account_id) WHERE refused_at IS NOT NULL;
+
+RESET ROLE;
+"""##),
+        Migration(version: 8, name: "outbox", sql: ##"""
+-- A claim concerns the queue only: `prepared` stands in `outbox` and nowhere else, and `messages` goes from accepted to on_wire.
+SET LOCAL ROLE gateway_schema;
+
+UPDATE messages SET state = 'accepted' WHERE state = 'prepared';
+ALTER TABLE messages DROP CONSTRAINT messages_state_check;
+ALTER TABLE messages ADD CONSTRAINT messages_state_check CHECK (state IN ('scheduled', 'hold', 'accepted', 'on_wire', 'sent', 'delivered', 'read',
+    'failed', 'expired', 'canceled', 'unconfirmed'));
+DROP TRIGGER messages_transition ON messages;
+CREATE TRIGGER messages_transition BEFORE UPDATE OF state ON messages FOR EACH ROW
+    WHEN (NOT gateway_message_transition_allowed(OLD.state, NEW.state)
+        OR OLD.state = 'on_wire' AND NEW.state = 'accepted' AND NEW.refusals <= OLD.refusals)
+    EXECUTE FUNCTION gateway_refuse_transition();
+
+-- How many findings in close succession still count: one is forgotten per quiet time since the last one's effect ended.
+CREATE FUNCTION gateway_quiet_level(level smallint, ended timestamptz, quiet interval, moment timestamptz) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+    WHEN level = 0 OR NOT isfinite(ended) THEN 0
+    WHEN moment <= ended THEN level
+    ELSE greatest(0, level - floor(extract(epoch FROM moment - ended) / extract(epoch FROM quiet))::integer)
+END;
+GRANT EXECUTE ON FUNCTION gateway_quiet_level(smallint, timestamptz, interval, timestamptz) TO gateway_engine;
+
+-- A message's row changes four times in its first minutes. With room on its page no index is touched: none has a column that changes.
+CREATE OR REPLACE FUNCTION gateway_make_partition(parent text, suffix text, low timestamptz, high timestamptz) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+DECLARE
+    part text := parent || '_' || suffix;
+    first_id uuid := gateway_uuid7_bound(low);
+    end_id uuid := gateway_uuid7_bound(high);
+BEGIN
+    IF to_regclass('public.' || quote_ident(part)) IS NOT NULL THEN
+        RETURN 0;
+    END IF;
+    EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part, parent);
+    IF parent = 'messages' THEN
+        EXECUTE format('ALTER TABLE %I SET (fillfactor = 60)', part);
+    END IF;
+    CALL gateway_isolate(part::regclass);
+    EXECUTE format('WITH moved AS (DELETE FROM %I WHERE message_id >= %L AND message_id < %L RETURNING *) INSERT INTO %I SELECT * FROM moved',
+        parent || '_default', first_id, end_id, part);
+    EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, part, first_id, end_id);
+    RETURN 1;
+END
+$$;
+DO $$
+DECLARE
+    part text;
+BEGIN
+    FOR part IN SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'messages'::regclass LOOP
+        EXECUTE format('ALTER TABLE %s SET (fillfactor = 60)', part);
+    END LOOP;
+END
+$$;
+
+-- Plans of prepared statements are kept, and often made while the tables are still empty: then every index looks as good as the key, and the plan later
+-- walks all rows of an account. So the test of the accounts offers itself to no index, and no other whole index begins with the account: what is
+-- left is the key that the statement names. The recipient's index is a keyed hash, different for each account.
+CREATE OR REPLACE PROCEDURE gateway_isolate(target regclass)
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', target);
+    EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', target);
+    EXECUTE format('CREATE POLICY tenant ON %s USING ((account_id = ANY ((SELECT gateway_accounts())::uuid[])) IS TRUE)
+        WITH CHECK ((account_id = ANY ((SELECT gateway_accounts())::uuid[])) IS TRUE)', target);
+    EXECUTE format('CREATE POLICY owner ON %s TO gateway_schema USING (true) WITH CHECK (true)', target);
+END
+$$;
+DO $$
+DECLARE
+    target text;
+BEGIN
+    FOR target IN SELECT format('%I.%I', schemaname, tablename) FROM pg_policies WHERE schemaname = 'public' AND policyname = 'tenant' LOOP
+        EXECUTE format('ALTER POLICY tenant ON %s USING ((account_id = ANY ((SELECT gateway_accounts())::uuid[])) IS TRUE)
+            WITH CHECK ((account_id = ANY ((SELECT gateway_accounts())::uuid[])) IS TRUE)', target);
+    END LOOP;
+END
+$$;
+DROP INDEX messages_recipient;
+CREATE INDEX messages_recipient ON messages (recipient_index, account_id, message_id);
+
+RESET ROLE;
+
+-- Every statement of these logins takes few rows of large tables by key, and its plan must not be the one that is best while the tables are empty.
+DO $$
+DECLARE
+    login text;
+    setting text;
+BEGIN
+    FOREACH login IN ARRAY ARRAY['gateway_api', 'gateway_engine'] LOOP
+        FOREACH setting IN ARRAY ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin'] LOOP
+            EXECUTE format('ALTER ROLE %I IN DATABASE %I SET %s = off', login, current_database(), setting);
+        END LOOP;
+    END LOOP;
+EXCEPTION WHEN insufficient_privilege THEN
+    NULL;  -- as fast once the tables are analysed
+END
+$$;
+"""##),
+        Migration(version: 9, name: "message_life", sql: ##"""
+-- The life of a message: scheduled, moved to another sender while nothing has left, and kept no longer than it was asked to be.
+SET LOCAL ROLE gateway_schema;
+
+-- When it can leave and what governs that, as decided with its route; NULL: at once, nothing.
+ALTER TABLE messages ADD COLUMN estimated_at timestamptz;
+ALTER TABLE messages ADD COLUMN limited_by text CHECK (limited_by ~ '^[a-z0-9_]{1,64}$');
+-- The policy that the request asked for in place of the pool's own.
+ALTER TABLE messages ADD COLUMN policy_override text CHECK (policy_override ~ '^[a-z0-9_]{1,64}$');
+
+-- The first event of a message (scheduled or queued) says nothing that its row does not say, so it is no row of its own: it has the number 1,
+-- the time `created_at`, and the message's uuid. Rows of message_events begin with number 2. A wire id is taken when it is first used, before the wire.
+GRANT INSERT ON wire_ids TO gateway_engine;
+GRANT DELETE ON message_bodies TO gateway_engine;
+
+-- Devices of the recipient that a message of `store: none` was addressed to and that have not reported it yet. Device numbers are WhatsApp's
+-- (0 is the phone) and say nothing about a person. When the last one is gone, so is the body.
+CREATE TABLE awaited_devices (
+    account_id uuid NOT NULL,
+    message_id uuid NOT NULL,
+    device integer NOT NULL,
+    PRIMARY KEY (account_id, message_id, device)
+);
+CREATE INDEX awaited_devices_message ON awaited_devices (message_id);
+CALL gateway_isolate('awaited_devices');
+GRANT SELECT, INSERT, DELETE ON awaited_devices TO gateway_engine;
+ALTER TABLE message_bodies ADD COLUMN unstored boolean NOT NULL DEFAULT false;
+CREATE INDEX message_bodies_unstored ON message_bodies (message_id) WHERE unstored;
+
+-- A sender that refused it shows at once; there are few of those.
+CREATE INDEX outbox_refused_here ON outbox (account_id, message_id) WHERE state = 'accepted' AND movable AND sender_id = ANY (excluded);
+
+-- Accounts with a scheduled message that is due, the longest waiting first.
+CREATE FUNCTION gateway_scheduled_accounts(moment timestamptz, most integer) RETURNS TABLE (account_id uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+    SELECT DISTINCT due.account_id
+    FROM (SELECT o.account_id FROM outbox o WHERE o.state = 'scheduled' AND o.due_at <= moment ORDER BY o.due_at LIMIT most) AS due
+$$;
+GRANT EXECUTE ON FUNCTION gateway_scheduled_accounts(timestamptz, integer) TO gateway_engine;
+
+-- Looks at up to `most` senders with queued messages, in order after (`after_account`, `after_sender`), at one row of each; what else is queued
+-- costs nothing. `suspect`: the sender may be unable to send its first message in time. It is not ready, nobody holds its lease, it is paused, or
+-- that message has been due for `patience`, or will not be due for so long.
+CREATE FUNCTION gateway_queued_senders(after_account uuid, after_sender uuid, moment timestamptz, patience interval, most integer)
+RETURNS TABLE (account_id uuid, sender_id uuid, suspect boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+    WITH RECURSIVE queued AS (
+        SELECT first.account_id, first.sender_id, first.due_at, 1 AS place
+        FROM (SELECT o.account_id, o.sender_id, o.due_at FROM outbox o
+            WHERE o.state = 'accepted' AND (o.account_id, o.sender_id) > (after_account, after_sender)
+            ORDER BY o.account_id, o.sender_id, o.priority, o.due_at, o.message_id LIMIT 1) AS first
+        UNION ALL
+        SELECT next.account_id, next.sender_id, next.due_at, queued.place + 1
+        FROM queued
+        CROSS JOIN LATERAL (SELECT o.account_id, o.sender_id, o.due_at FROM outbox o
+            WHERE o.state = 'accepted' AND (o.account_id, o.sender_id) > (queued.account_id, queued.sender_id)
+            ORDER BY o.account_id, o.sender_id, o.priority, o.due_at, o.message_id LIMIT 1) AS next
+        WHERE queued.place < most
+    )
+    SELECT q.account_id, q.sender_id,
+        s.state <> 'ready' OR l.holder IS NULL OR l.expires_at < clock_timestamp()
+            OR q.due_at < moment - patience OR q.due_at > moment + patience
+            OR coalesce(h.paused_until > moment OR h.new_chats_until > moment, false)
+    FROM queued q
+    JOIN senders s ON s.account_id = q.account_id AND s.sender_id = q.sender_id
+    JOIN sender_leases l ON l.account_id = q.account_id AND l.sender_id = q.sender_id
+    LEFT JOIN sender_health h ON h.account_id = q.account_id AND h.sender_id = q.sender_id
+    ORDER BY q.account_id, q.sender_id
+$$;
+GRANT EXECUTE ON FUNCTION gateway_queued_senders(uuid, uuid, timestamptz, interval, integer) TO gateway_engine;
+
+-- Queued messages whose sender has refused them.
+CREATE FUNCTION gateway_refused_accounts(most integer) RETURNS TABLE (account_id uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+    SELECT DISTINCT due.account_id
+    FROM (SELECT o.account_id FROM outbox o WHERE o.state = 'accepted' AND o.movable AND o.sender_id = ANY (o.excluded) LIMIT most) AS due
+$$;
+GRANT EXECUTE ON FUNCTION gateway_refused_accounts(integer) TO gateway_engine;
+
+-- Drops the partitions of `parent` that end at or before `moment`, and deletes older rows of its default partition. What a message that is
+-- still to be sent needs is kept in the default partition: one may be scheduled a month ahead. Returns how many objects went.
+CREATE OR REPLACE FUNCTION gateway_drop_partitions(parent text, moment timestamptz) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC'
+AS $$
+DECLARE
+    part record;
+    ends timestamptz;
+    gone bigint := 0;
+    leftover bigint;
+BEGIN
+    IF parent NOT IN ('messages', 'message_bodies', 'sent_messages', 'message_events', 'message_attempts') THEN
+        RAISE EXCEPTION 'not a partitioned table of messages' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('gateway.partitions'));
+    FOR part IN
+        SELECT c.relname AS name, substring(c.relname FROM length(parent) + 2) AS suffix
+        FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = ('public.' || quote_ident(parent))::regclass
+        ORDER BY c.relname
+    LOOP
+        ends := CASE
+            WHEN part.suffix ~ '^d[0-9]{8}$' THEN to_date(substring(part.suffix FROM 2), 'YYYYMMDD')::timestamptz + interval '1 day'
+            WHEN part.suffix ~ '^m[0-9]{6}$' THEN to_date(substring(part.suffix FROM 2), 'YYYYMM')::timestamptz + interval '1 month'
+        END;
+        IF ends <= moment THEN
+            EXECUTE format('ALTER TABLE %I DETACH PARTITION %I', parent, part.name);
+            EXECUTE format('INSERT INTO %I SELECT p.* FROM %I p JOIN outbox o ON o.account_id = p.account_id AND o.message_id = p.message_id',
+                parent, part.name);
+            EXECUTE format('DROP TABLE %I', part.name);
+            gone := gone + 1;
+        END IF;
+    END LOOP;
+    EXECUTE format('DELETE FROM %I p WHERE message_id < %L
+        AND NOT EXISTS (SELECT FROM outbox o WHERE o.account_id = p.account_id AND o.message_id = p.message_id)',
+        parent || '_default', gateway_uuid7_bound(moment));
+    GET DIAGNOSTICS leftover = ROW_COUNT;
+    RETURN gone + leftover;
+END
+$$;
+
+-- Erases what `store: none` messages said: those that every device has reported, and all from before `moment`.
+CREATE FUNCTION gateway_erase_unstored(moment timestamptz, most integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+DECLARE
+    gone bigint;
+BEGIN
+    WITH done AS MATERIALIZED (
+        SELECT b.account_id, b.message_id
+        FROM message_bodies b
+        JOIN messages m ON m.account_id = b.account_id AND m.message_id = b.message_id
+        WHERE b.unstored
+          AND (greatest(m.created_at, m.send_at) <= moment
+               OR m.settled_at IS NOT NULL AND m.state IN ('failed', 'expired', 'canceled')
+               OR m.state IN ('delivered', 'read')
+                  AND NOT EXISTS (SELECT FROM awaited_devices w WHERE w.account_id = m.account_id AND w.message_id = m.message_id))
+        ORDER BY b.message_id
+        LIMIT most
+    ),
+    forgotten AS (
+        DELETE FROM awaited_devices w USING done WHERE w.account_id = done.account_id AND w.message_id = done.message_id
+    ),
+    sent AS (
+        DELETE FROM sent_messages s USING done WHERE s.account_id = done.account_id AND s.message_id = done.message_id
+    )
+    DELETE FROM message_bodies b USING done WHERE b.account_id = done.account_id AND b.message_id = done.message_id;
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    RETURN gone;
+END
+$$;
+GRANT EXECUTE ON FUNCTION gateway_erase_unstored(timestamptz, integer) TO gateway_cron;
+
+-- Deletes what is past its time in the tables of routing and limits, at most `most` rows of each kind per call.
+CREATE FUNCTION gateway_sweep_routing(kind text, moment timestamptz, most integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+DECLARE
+    gone bigint;
+BEGIN
+    CASE kind
+        WHEN 'sender_recipients' THEN
+            DELETE FROM sender_recipients WHERE (account_id, recipient_index, sender_id) IN
+                (SELECT account_id, recipient_index, sender_id FROM sender_recipients WHERE last_at <= moment ORDER BY last_at LIMIT most);
+        WHEN 'sender_usage' THEN
+            DELETE FROM sender_usage WHERE (account_id, sender_id) IN
+                (SELECT account_id, sender_id FROM sender_usage WHERE greatest(day_start, next_at) <= moment LIMIT most);
+        WHEN 'pool_usage' THEN
+            DELETE FROM pool_usage WHERE (account_id, pool_id) IN
+                (SELECT account_id, pool_id FROM pool_usage WHERE greatest(day_start, next_at) <= moment LIMIT most);
+        WHEN 'sender_health' THEN
+            DELETE FROM sender_health WHERE (account_id, sender_id) IN
+                (SELECT account_id, sender_id FROM sender_health
+                 WHERE greatest(paused_until, new_chats_until, demoted_until, changed_at) <= moment LIMIT most);
+        WHEN 'awaited_devices' THEN
+            DELETE FROM awaited_devices WHERE (account_id, message_id, device) IN
+                (SELECT account_id, message_id, device FROM awaited_devices WHERE message_id < gateway_uuid7_bound(moment) LIMIT most);
+    END CASE;
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    RETURN gone;
+END
+$$;
+GRANT EXECUTE ON FUNCTION gateway_sweep_routing(text, timestamptz, integer) TO gateway_cron;
+
+RESET ROLE;
+"""##),
+        Migration(version: 11, name: "engine_nodes", sql: ##"""
+-- Many nodes and many messages: who is alive, and plans that stay right while tables grow.
+
+-- These logins look single rows up and never need a whole table. Their statements are planned once and kept; one planned while the outbox was
+-- small would read all of it, once per sender, as soon as it is large. Whoever made the roles may also have kept the right to change them.
+DO $$
+DECLARE
+    login text;
+BEGIN
+    FOREACH login IN ARRAY ARRAY['gateway_api', 'gateway_engine'] LOOP
+        BEGIN
+            EXECUTE format('ALTER ROLE %I SET enable_seqscan = off', login);
+        EXCEPTION WHEN insufficient_privilege OR internal_error THEN
+            RAISE WARNING 'run as administrator: ALTER ROLE % SET enable_seqscan = off', login;
+        END;
+    END LOOP;
+END
+$$;
+
+SET LOCAL ROLE gateway_schema;
+
+-- Which engine nodes are alive, so that they share the senders fairly; one small row a node. It decides nothing about ownership: leases do.
+
+CREATE TABLE engine_nodes (
+    -- One start of one process.
+    node text PRIMARY KEY CHECK (length(node) BETWEEN 1 AND 128),
+    -- Most senders it connects.
+    capacity integer NOT NULL CHECK (capacity >= 0),
+    seen_at timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON engine_nodes TO gateway_engine;
+
+-- What can be connected, paired or unlinked; without it every look for free senders would read the whole of `senders`.
+CREATE INDEX senders_connectable ON senders (account_id, sender_id) WHERE state NOT IN ('unpaired', 'logged_out', 'removed');
+
+-- Notes that `me` is alive, and returns the nodes seen within `patience` with what each holds, and how many senders are wanted in all.
+CREATE FUNCTION gateway_engine_board(me text, my_capacity integer, patience interval)
+RETURNS TABLE (node text, capacity integer, held bigint, wanted bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET enable_seqscan = on
+AS $$
+#variable_conflict use_column
+BEGIN
+    INSERT INTO engine_nodes (node, capacity, seen_at) VALUES (me, my_capacity, clock_timestamp())
+    ON CONFLICT (node) DO UPDATE SET capacity = excluded.capacity, seen_at = excluded.seen_at;
+    DELETE FROM engine_nodes WHERE seen_at < clock_timestamp() - interval '1 hour';
+    RETURN QUERY
+    WITH holding AS (
+        SELECT l.holder, count(*) AS held
+        FROM sender_leases l
+        WHERE l.holder IS NOT NULL AND l.expires_at >= clock_timestamp()
+        GROUP BY l.holder
+    )
+    SELECT n.node, n.capacity, coalesce(h.held, 0),
+        (SELECT count(*) FROM senders s WHERE s.state NOT IN ('unpaired', 'logged_out', 'removed'))
+    FROM engine_nodes n
+    LEFT JOIN holding h ON h.holder = n.node
+    WHERE n.seen_at >= clock_timestamp() - patience
+    ORDER BY n.node;
+END
+$$;
+-- As before; both tables are read whole, which is what this one is for.
+ALTER FUNCTION gateway_free_senders(integer) SET enable_seqscan = on;
+GRANT EXECUTE ON FUNCTION gateway_engine_board(text, integer, interval) TO gateway_engine;
+
+RESET ROLE;
+"""##),
     ]
 }

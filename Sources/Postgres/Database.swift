@@ -22,10 +22,12 @@ package final class Database: Service, Sendable {
         package var connectTimeout: Duration
         /// How long a call waits for a server that cannot be reached.
         package var patience: Duration
+        /// What a call may take that names no deadline of its own.
+        package var deadline: Duration
 
         package init(
             url: String, connections: Int = 8, name: String = "gateway", pooler: Bool = false, queueLimit: Int = 4_096,
-            connectTimeout: Duration = .seconds(5), patience: Duration = .seconds(2)
+            connectTimeout: Duration = .seconds(5), patience: Duration = .seconds(2), deadline: Duration = .seconds(5)
         ) {
             self.url = url
             self.connections = max(1, connections)
@@ -34,13 +36,16 @@ package final class Database: Service, Sendable {
             self.queueLimit = queueLimit
             self.connectTimeout = connectTimeout
             self.patience = patience
+            self.deadline = deadline
         }
     }
 
     private let pool: ConnectionPool
+    private let defaultDeadline: Duration
 
     /// Connects when first used.
     package init(_ configuration: Configuration, logger: Logger) {
+        defaultDeadline = configuration.deadline
         pool = ConnectionPool(
             ConnectionSettings(configuration, logger: logger), count: configuration.connections, queueLimit: configuration.queueLimit)
     }
@@ -60,10 +65,10 @@ package final class Database: Service, Sendable {
     /// A body that sends no statement costs nothing. `settings` hold for this transaction only and travel with BEGIN and the first statement.
     @discardableResult
     nonisolated(nonsending) package func transaction<Result: Sendable>(
-        _ settings: [TransactionSetting] = [], deadline: Duration = .seconds(5), isolation: TransactionIsolation = .readCommitted,
+        _ settings: [TransactionSetting] = [], deadline: Duration? = nil, isolation: TransactionIsolation = .readCommitted,
         access: TransactionAccess = .readWrite, _ body: (Transaction) async throws -> Result
     ) async throws -> Result {
-        let end = ContinuousClock.now + deadline
+        let end = ContinuousClock.now + (deadline ?? defaultDeadline)
         let lease = try await pool.acquire(until: end)
         let prelude = TransactionPrelude(settings: settings, isolation: isolation, access: access)
         let transaction = Transaction(lease.connection, lease: lease.number, prelude: prelude, deadline: end)
@@ -83,7 +88,7 @@ package final class Database: Service, Sendable {
 
     /// Runs one statement and reads its rows. Say `access: .readOnly` where nothing is written: a lost connection is then `.unavailable`.
     nonisolated(nonsending) package func query<Row>(
-        _ name: String, _ sql: SQL, settings: [TransactionSetting] = [], deadline: Duration = .seconds(5), access: TransactionAccess = .readWrite,
+        _ name: String, _ sql: SQL, settings: [TransactionSetting] = [], deadline: Duration? = nil, access: TransactionAccess = .readWrite,
         as read: (RowReader) throws -> Row
     ) async throws -> [Row] {
         let results = try await transaction(settings, deadline: deadline, access: access) { try await $0.commit(with: [Statement(name, sql)]) }
@@ -92,7 +97,7 @@ package final class Database: Service, Sendable {
 
     /// The first row, or nil if there is none.
     nonisolated(nonsending) package func queryOne<Row>(
-        _ name: String, _ sql: SQL, settings: [TransactionSetting] = [], deadline: Duration = .seconds(5), access: TransactionAccess = .readWrite,
+        _ name: String, _ sql: SQL, settings: [TransactionSetting] = [], deadline: Duration? = nil, access: TransactionAccess = .readWrite,
         as read: (RowReader) throws -> Row
     ) async throws -> Row? {
         try await query(name, sql, settings: settings, deadline: deadline, access: access, as: read).first
@@ -101,7 +106,7 @@ package final class Database: Service, Sendable {
     /// Runs one statement; how many rows it touched.
     @discardableResult
     nonisolated(nonsending) package func execute(
-        _ name: String, _ sql: SQL, settings: [TransactionSetting] = [], deadline: Duration = .seconds(5)
+        _ name: String, _ sql: SQL, settings: [TransactionSetting] = [], deadline: Duration? = nil
     ) async throws -> Int {
         try await transaction(settings, deadline: deadline) { try await $0.lastStatement(name, sql) }
     }

@@ -129,6 +129,8 @@ package final class EmbeddedCluster: Service, Sendable {
                 logger.info("embedded PostgreSQL started", metadata: ["attempt": "\(attempt)"])
                 return socketDirectory
             }
+            // Or the last user was killed in the middle of starting, and its pg_ctl got ahead of ours.
+            if let running = files.runningServer(tools) { return try await ready(files, tools, running.socketDirectory) }
             try await Task.sleep(for: .milliseconds(100 * attempt), clock: .continuous)
         }
         throw ClusterError(code: .start, detail: "pg_ctl start ended with \(code); see \(files.cluster)/start.log and \(files.cluster)/log")

@@ -17,7 +17,7 @@ package struct Migration: Hashable, Sendable {
 package enum MigrationError: Error, Hashable, Sendable {
     /// An applied migration's text is not the one that was applied.
     case changed(version: Int)
-    /// The database was migrated by a newer gateway.
+    /// Applied, not ours, and older than our newest one. (A newer gateway's migrations only add, so an older one works beside them.)
     case unknown(version: Int)
     /// It should have been applied before one that already is.
     case outOfOrder(version: Int)
@@ -99,9 +99,12 @@ package struct Migrator: Sendable {
                 isApplied: try row.column("is_applied", as: Bool.self), isSame: try row.column("is_same", as: Bool?.self)
             )
         }
-        let newest = known.last { $0.isApplied }?.version
+        let newest = known.last { $0.isApplied && $0.isOurs }?.version
         for step in known {
-            if !step.isOurs { throw MigrationError.unknown(version: step.version) }
+            if !step.isOurs {
+                guard let last = migrations.last?.version, step.version > last else { throw MigrationError.unknown(version: step.version) }
+                continue
+            }
             if step.isApplied && step.isSame != true { throw MigrationError.changed(version: step.version) }
             if !step.isApplied, let newest, step.version < newest { throw MigrationError.outOfOrder(version: step.version) }
         }

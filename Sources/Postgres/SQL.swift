@@ -5,7 +5,7 @@
 /// `\(state)::message_state` where the column has another type.
 package struct SQL: Sendable, ExpressibleByStringInterpolation {
     /// The text between the bound values: always one more than there are values.
-    private var pieces: [String]
+    var pieces: [String]
     /// What is bound, in the order of `$1`, `$2`, …
     private(set) var bindings: [Binding] = []
     /// The bytes of all bound values, one after another.

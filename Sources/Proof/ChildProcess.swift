@@ -64,6 +64,11 @@ package final class ChildProcess: Sendable {
         }.value
     }
 
+    /// Sends a signal and waits for nothing. Nothing happens when the process is gone.
+    package func signal(_ number: Int32) {
+        if process.isRunning { Glibc.kill(process.processIdentifier, number) }
+    }
+
     /// SIGKILL; returns when the process is gone.
     package func kill() async {
         await Task { [process] in
@@ -96,7 +101,7 @@ package final class ChildProcess: Sendable {
     }
 
     private static func isGateways(_ variable: String) -> Bool {
-        variable.hasPrefix("GATEWAY_") || variable == "FAILPOINT" || variable == "SABOTAGE"
+        ["GATEWAY_", "FAILPOINT", "SABOTAGE"].contains { variable.hasPrefix($0) }
     }
 
     private static func file(_ path: String) throws -> FileHandle {

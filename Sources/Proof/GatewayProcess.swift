@@ -52,11 +52,16 @@ package final class GatewayProcess: Sendable {
     ///   - roles: nil: all of them.
     ///   - failpoint: where the gateway is to kill itself.
     ///   - sabotage: a deliberate mistake, which a proof must notice.
-    package func start(roles: String? = nil, failpoint: String? = nil, sabotage: String? = nil) async throws {
-        var environment = environment
-        environment["FAILPOINT"] = failpoint
-        environment["SABOTAGE"] = sabotage
-        let child = try ChildProcess(binary, ["serve"] + (roles.map { ["--roles", $0] } ?? []), environment: environment, output: logFile)
+    ///   - output: where it prints to; nil: `logFile`.
+    ///   - more: environment of this start alone.
+    package func start(
+        roles: String? = nil, failpoint: String? = nil, sabotage: String? = nil, output: String? = nil, environment more: [String: String] = [:]
+    ) async throws {
+        var environment = environment.merging(more) { $1 }
+        if let failpoint { environment["FAILPOINT"] = failpoint }
+        if let sabotage { environment["SABOTAGE"] = sabotage }
+        let child = try ChildProcess(
+            binary, ["serve"] + (roles.map { ["--roles", $0] } ?? []), environment: environment, output: output ?? logFile)
         self.child.withLock { $0 = child }
         do { try await child.waitUntilReady(port: port, log: logFile) } catch {
             await child.stop()
@@ -79,6 +84,12 @@ package final class GatewayProcess: Sendable {
             throw error
         }
     }
+
+    /// Nil while there is none.
+    package var processID: Int32? { child.withLock { $0.flatMap { $0.isRunning ? $0.processID : nil } } }
+
+    /// Sends a signal to the running process and waits for nothing.
+    package func signal(_ number: Int32) { child.withLock { $0 }?.signal(number) }
 
     /// kill -9, returning when the process is gone.
     package func kill() async { await child.withLock { $0 }?.kill() }

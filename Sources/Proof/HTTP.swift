@@ -18,9 +18,16 @@ package enum HTTP {
     package static func request(
         _ method: String, _ url: String, key: String? = nil, idempotencyKey: String? = nil, body: [String: Any]? = nil, timeout: Double = 10
     ) async throws -> Answer {
+        let json = try body.map { String(decoding: try JSONSerialization.data(withJSONObject: $0), as: UTF8.self) }
+        return try await request(method, url, key: key, idempotencyKey: idempotencyKey, json: json, timeout: timeout)
+    }
+
+    /// The same with a body that is JSON already.
+    package static func request(
+        _ method: String, _ url: String, key: String? = nil, idempotencyKey: String? = nil, json: String?, timeout: Double = 10
+    ) async throws -> Answer {
         guard let address = URLComponents(string: url), address.host == "127.0.0.1", let port = address.port else { throw URLError(.badURL) }
         let path = address.percentEncodedPath + (address.percentEncodedQuery.map { "?" + $0 } ?? "")
-        let json = try body.map { String(decoding: try JSONSerialization.data(withJSONObject: $0), as: UTF8.self) }
         let answer = try await within(.seconds(timeout)) {
             try await HTTPConnection.with(port: port, key: key) { connection in
                 try await connection.send(HTTPMethod(rawValue: method), path, idempotencyKey: idempotencyKey, json: json)

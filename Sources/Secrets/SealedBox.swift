@@ -12,13 +12,17 @@ enum SealedBox {
         Sodium.prepare()
         let nonce = random.bytes(nonceLength)
         precondition(nonce.count == nonceLength && key.count == 32, "a nonce has 24 bytes and a key 32")
-        var sealed = [UInt8](repeating: 0, count: plaintext.count + tagLength)
-        var written: UInt64 = 0
-        key.withPointer {
-            _ = crypto_aead_xchacha20poly1305_ietf_encrypt(
-                &sealed, &written, plaintext, UInt64(plaintext.count), aad, UInt64(aad.count), nil, nonce, $0)
+        let start = header.count + nonceLength
+        return [UInt8](unsafeUninitializedCapacity: start + plaintext.count + tagLength) { sealed, count in
+            guard let base = sealed.baseAddress else { return }
+            _ = sealed.initialize(from: header + nonce)
+            var written: UInt64 = 0
+            key.withPointer {
+                _ = crypto_aead_xchacha20poly1305_ietf_encrypt(
+                    base + start, &written, plaintext, UInt64(plaintext.count), aad, UInt64(aad.count), nil, nonce, $0)
+            }
+            count = start + Int(written)
         }
-        return header + nonce + sealed
     }
 
     /// The plaintext of nonce ‖ ciphertext ‖ tag.

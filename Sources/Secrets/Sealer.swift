@@ -32,6 +32,9 @@ package struct Sealer: Sendable {
         self.random = random
     }
 
+    /// The same with nonces from another source of randomness, such as a block drawn for many values at once.
+    package func drawing(from random: any RandomSource) -> Sealer { Sealer(dataKey: dataKey, account: account, random: random) }
+
     package func seal(_ plaintext: [UInt8], purpose: Purpose, context: SealContext) -> [UInt8] {
         SealedBox.seal(
             plaintext, key: dataKey.subkey(purpose), aad: associatedData(context, purpose: purpose, version: dataKey.version), random: random,
@@ -54,13 +57,19 @@ package struct Sealer: Sendable {
 
     /// Every part of variable length has its length in front, so that no two places share an encoding.
     private func associatedData(_ context: SealContext, purpose: Purpose, version: UInt8) -> [UInt8] {
-        var data = Array("wg.sealed.1".utf8)
-        data += [version, purpose.rawValue]
-        data += account.byteString
-        for part in [Array(context.table.utf8), Array(context.column.utf8), context.rowID] {
-            data += withUnsafeBytes(of: UInt64(part.count).bigEndian) { [UInt8]($0) }
-            data += part
+        var data: [UInt8] = []
+        data.reserveCapacity(96 + context.rowID.count)
+        func append(_ count: Int) { withUnsafeBytes(of: UInt64(count).bigEndian) { data.append(contentsOf: $0) } }
+        data.append(contentsOf: "wg.sealed.1".utf8)
+        data.append(version)
+        data.append(purpose.rawValue)
+        withUnsafeBytes(of: account.uuid) { data.append(contentsOf: $0) }
+        for part in [context.table, context.column] {
+            append(part.utf8.count)
+            data.append(contentsOf: part.utf8)
         }
+        append(context.rowID.count)
+        data.append(contentsOf: context.rowID)
         return data
     }
 }

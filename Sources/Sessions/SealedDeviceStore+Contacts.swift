@@ -12,28 +12,42 @@ extension SealedDeviceStore {
     }
 
     func cachedContact(number: String) async throws -> CachedContact? {
-        guard let opened = try await gateway.contacts.find(.contact, key: number, account: owner.account, now: now()) else { return nil }
-        let stored = try JSONDecoder().decode(StoredContact.self, from: Data(opened))
-        return CachedContact(isRegistered: stored.registered, lid: stored.lid.flatMap { JID($0) }, phone: stored.phone.flatMap { JID($0) })
+        let now = now()
+        if let known = memory.contact(number, now: now) { return known }
+        guard let found = try await gateway.contacts.find(.contact, key: number, account: owner.account, now: now) else { return nil }
+        let stored = try JSONDecoder().decode(StoredContact.self, from: Data(found.payload))
+        let contact = CachedContact(
+            isRegistered: stored.registered, lid: stored.lid.flatMap { JID($0) }, phone: stored.phone.flatMap { JID($0) })
+        memory.keep(contact, number: number, from: found.fetchedAt, now: now)
+        return contact
     }
 
     func cachedDevices(user: String) async throws -> CachedDevices? {
-        guard let opened = try await gateway.contacts.find(.devices, key: user, account: owner.account, now: now()) else { return nil }
-        return CachedDevices(devices: try JSONDecoder().decode([String].self, from: Data(opened)).compactMap { JID($0) })
+        let now = now()
+        if let known = memory.devices(user, now: now) { return known }
+        guard let found = try await gateway.contacts.find(.devices, key: user, account: owner.account, now: now) else { return nil }
+        let devices = CachedDevices(devices: try JSONDecoder().decode([String].self, from: Data(found.payload)).compactMap { JID($0) })
+        memory.keep(devices, user: user, from: found.fetchedAt, now: now)
+        return devices
     }
 
     func cache(contact: CachedContact, number: String) async throws {
+        let now = now()
         let stored = StoredContact(registered: contact.isRegistered, lid: contact.lid?.description, phone: contact.phone?.description)
         let payload = Array(try JSONEncoder().encode(stored))
-        try await gateway.contacts.store(.contact, key: number, payload: payload, account: owner.account, now: now())
+        try await gateway.contacts.store(.contact, key: number, payload: payload, account: owner.account, now: now)
+        memory.keep(contact, number: number, from: now, now: now)
     }
 
     func cache(devices: CachedDevices, user: String) async throws {
+        let now = now()
         let payload = Array(try JSONEncoder().encode(devices.devices.map(\.description)))
-        try await gateway.contacts.store(.devices, key: user, payload: payload, account: owner.account, now: now())
+        try await gateway.contacts.store(.devices, key: user, payload: payload, account: owner.account, now: now)
+        memory.keep(devices, user: user, from: now, now: now)
     }
 
     func forgetDevices(user: String) async throws {
+        memory.forgetDevices(user)
         try await gateway.contacts.forget(.devices, key: user, account: owner.account)
     }
 }

@@ -1,3 +1,4 @@
+import Domain
 import Foundation
 import Postgres
 import Primitives
@@ -8,33 +9,26 @@ import WhatsApp
 /// Signal sessions, identities and one-time prekeys.
 extension SealedDeviceStore {
     func signalRecords(for addresses: [SignalAddress]) async throws -> [SignalAddress: SignalRecord] {
-        guard !addresses.isEmpty else { return [:] }
+        let (known, version) = memory.records(addresses)
+        let unknown = addresses.filter { known[$0] == nil }
+        var records = known.filter { $0.value.session != nil || $0.value.identity != nil }
+        guard !unknown.isEmpty else { return records }
+        let found = try await storedRecords(of: unknown)
+        memory.keep(found, of: unknown, version: version)
+        records.merge(found) { $1 }
+        return records
+    }
+
+    private func storedRecords(of addresses: [SignalAddress]) async throws -> [SignalAddress: SignalRecord] {
         let byIndex = Dictionary(addresses.map { (index($0), $0) }) { first, _ in first }
-        let rows = try await database.query(
-            "signal.records",
-            """
-            SELECT 's' AS kind, address_index, sealed
-            FROM signal_sessions
-            WHERE account_id = \(account) AND sender_id = \(sender) AND address_index = ANY (\(Array(byIndex.keys)))
-            UNION ALL
-            SELECT 'i', address_index, sealed
-            FROM signal_identities
-            WHERE account_id = \(account) AND sender_id = \(sender) AND address_index = ANY (\(Array(byIndex.keys)))
-            """, settings: settings, access: .readOnly
-        ) { row in
-            (
-                try row.column("kind", as: String.self), try row.column("address_index", as: [UInt8].self),
-                try row.column("sealed", as: [UInt8].self)
-            )
-        }
         var records: [SignalAddress: SignalRecord] = [:]
-        for (kind, index, sealed) in rows {
-            guard let address = byIndex[index] else { continue }
-            if kind == "s" {
+        for row in try await reads.rows(SignalReads.Request(owner: owner, indexes: Array(byIndex.keys))) {
+            guard let address = byIndex[row.index] else { continue }
+            if row.isSession {
                 records[address, default: SignalRecord()].session = try SessionRecord(
-                    serialized: try sealer.open(sealed, purpose: .signal, context: sessionPlace(index)))
+                    serialized: try sealer.open(row.sealed, purpose: .signal, context: sessionPlace(row.index)))
             } else {
-                let opened = try sealer.open(sealed, purpose: .signal, context: identityPlace(index))
+                let opened = try sealer.open(row.sealed, purpose: .signal, context: identityPlace(row.index))
                 records[address, default: SignalRecord()].identity = try IdentityRow(opened).key
             }
         }
@@ -112,30 +106,19 @@ extension SealedDeviceStore {
     // MARK: Statements
 
     func sessionStatements(_ sessions: [SignalAddress: SessionRecord?]) -> [Statement] {
-        var rows = Rows()
+        var rows: [DeviceWrites.Row] = []
         var gone: [[UInt8]] = []
         for (address, record) in sessions {
-            let index = index(address)
-            if let record {
-                rows.add(index, userIndex(address.name), sealer.seal(record.serialized(), purpose: .signal, context: sessionPlace(index)))
-            } else {
-                gone.append(index)
-            }
+            if let record { rows.append(sealed(record, for: address)) } else { gone.append(index(address)) }
         }
         return upsert("signal_sessions", rows) + delete("signal_sessions", gone)
     }
 
     func identityStatements(_ identities: [SignalAddress: PublicKey?]) -> [Statement] {
-        var rows = Rows()
+        var rows: [DeviceWrites.Row] = []
         var gone: [[UInt8]] = []
         for (address, key) in identities {
-            let index = index(address)
-            if let key {
-                let row = IdentityRow(device: address.device, key: key)
-                rows.add(index, userIndex(address.name), sealer.seal(row.bytes, purpose: .signal, context: identityPlace(index)))
-            } else {
-                gone.append(index)
-            }
+            if let key { rows.append(sealed(key, for: address)) } else { gone.append(index(address)) }
         }
         return upsert("signal_identities", rows) + delete("signal_identities", gone)
     }
@@ -182,27 +165,30 @@ extension SealedDeviceStore {
         return writes
     }
 
-    private struct Rows {
-        var addresses: [[UInt8]] = []
-        var users: [[UInt8]] = []
-        var sealed: [[UInt8]] = []
-
-        mutating func add(_ address: [UInt8], _ user: [UInt8], _ value: [UInt8]) {
-            addresses.append(address)
-            users.append(user)
-            sealed.append(value)
-        }
+    func sealed(_ record: SessionRecord, for address: SignalAddress) -> DeviceWrites.Row {
+        let index = index(address)
+        return DeviceWrites.Row(
+            address: index, user: userIndex(address.name),
+            sealed: sealer.seal(record.serialized(), purpose: .signal, context: sessionPlace(index)))
     }
 
-    private func upsert(_ table: String, _ rows: Rows) -> [Statement] {
-        guard !rows.addresses.isEmpty else { return [] }
+    func sealed(_ key: PublicKey, for address: SignalAddress) -> DeviceWrites.Row {
+        let index = index(address)
+        let row = IdentityRow(device: address.device, key: key)
+        return DeviceWrites.Row(
+            address: index, user: userIndex(address.name), sealed: sealer.seal(row.bytes, purpose: .signal, context: identityPlace(index)))
+    }
+
+    private func upsert(_ table: String, _ rows: [DeviceWrites.Row]) -> [Statement] {
+        guard !rows.isEmpty else { return [] }
         return [
             Statement(
                 "signal.upsert",
                 """
                 INSERT INTO \(unescaped: table) (account_id, sender_id, address_index, user_index, sealed, updated_at)
                 SELECT \(account), \(sender), address_index, user_index, sealed, \(now())
-                FROM unnest(\(rows.addresses), \(rows.users), \(rows.sealed)) AS changed (address_index, user_index, sealed)
+                FROM unnest(\(rows.map(\.address)), \(rows.map(\.user)), \(rows.map(\.sealed)))
+                    AS changed (address_index, user_index, sealed)
                 ON CONFLICT (account_id, sender_id, address_index) DO UPDATE
                 SET sealed = excluded.sealed, updated_at = excluded.updated_at
                 """)

@@ -21,6 +21,24 @@ struct SealedDeviceStore: DeviceStore {
     /// Asked after each commit, since bytes may follow it: whether the lease can be trusted still.
     let isTrusted: @Sendable () -> Bool
     let now: @Sendable () -> Date
+    let memory: DeviceMemory
+    let reads: SignalReads
+
+    /// - Parameters:
+    ///   - memory: shared by all stores of one session.
+    ///   - reads: shared by all sessions of one node; nil: one of its own.
+    init(
+        gateway: Gateway, sealer: Sealer, owner: OwnedSender, isTrusted: @escaping @Sendable () -> Bool, now: @escaping @Sendable () -> Date,
+        memory: DeviceMemory = DeviceMemory(), reads: SignalReads? = nil
+    ) {
+        self.gateway = gateway
+        self.sealer = sealer
+        self.owner = owner
+        self.isTrusted = isTrusted
+        self.now = now
+        self.memory = memory
+        self.reads = reads ?? SignalReads(gateway.databases.engine)
+    }
 
     var database: Database { gateway.databases.engine }
     var account: UUID { owner.account.uuid }
@@ -49,19 +67,30 @@ struct SealedDeviceStore: DeviceStore {
     func commit(_ changes: DeviceChanges) async throws {
         guard !changes.isEmpty else { return }
         let statements = try writes(changes)
-        try await database.transaction(settings) { transaction in
-            try Self.check(try await transaction.pipeline([fence()] + statements))
-            guard let credentials = changes.credentials else { return }
-            let number = try? E164(digits: credentials.number)
-            try await gateway.senders.paired(owner, number: number, in: transaction, now: now())
+        if changes.credentials != nil { Failpoint.hit(.pairedBegin) }
+        do {
+            try await database.transaction(settings) { transaction in
+                try Self.check(try await transaction.pipeline([fence()] + statements))
+                guard let credentials = changes.credentials else { return }
+                let number = try? E164(digits: credentials.number)
+                try await gateway.senders.paired(owner, number: number, in: transaction, now: now())
+            }
+        } catch {
+            memory.doubted(changes)
+            throw error
         }
+        memory.committed(changes)
+        if changes.credentials != nil { Failpoint.hit(.paired) }
         guard isTrusted() else { throw StaleEpoch() }
     }
 
-    /// The statements that write `changes` and the plaintext that answers retry receipts for `message`, for a transaction that holds the
-    /// lease's epoch already.
-    func writes(_ changes: DeviceChanges, sent: SentMessage, message: Message.ID) throws -> [Statement] {
-        try writes(changes) + [sentMessageStatement(sent, message: message)]
+    /// What a message writes before its first byte, with the plaintext that answers retry receipts for it. A send advances sessions and learns
+    /// identities and does nothing else. The caller tells `memory` what became of it.
+    func writes(_ changes: DeviceChanges, sent: SentMessage, message: Message.ID) throws -> DeviceWrites {
+        DeviceWrites(
+            sessions: changes.sessions.compactMap { address, record in record.map { sealed($0, for: address) } },
+            identities: changes.identities.compactMap { address, key in key.map { sealed($0, for: address) } },
+            sentMessage: sealer.seal(sent.sealedForm(), purpose: .signal, context: sentMessagePlace(message)))
     }
 
     /// Locks the lease row against a take-over until the transaction ends, if the epoch is still ours.
@@ -123,18 +152,6 @@ struct SealedDeviceStore: DeviceStore {
         ) { row in (try row.column("message_id", as: UUID.self), try row.column("sealed", as: [UInt8].self)) }
         guard let (message, sealed) = row else { return nil }
         return try SentMessage(sealedForm: try sealer.open(sealed, purpose: .signal, context: sentMessagePlace(Message.ID(message))), id: id)
-    }
-
-    private func sentMessageStatement(_ sent: SentMessage, message: Message.ID) throws -> Statement {
-        let sealed = sealer.seal(try sent.sealedForm(), purpose: .signal, context: sentMessagePlace(message))
-        return Statement(
-            "devices.keep_sent_message",
-            """
-            INSERT INTO sent_messages (account_id, message_id, sender_id, sealed)
-            VALUES (\(account), \(message.uuid), \(sender), \(sealed))
-            ON CONFLICT (account_id, message_id, sender_id) DO UPDATE
-            SET sealed = excluded.sealed
-            """)
     }
 
     private func sentMessagePlace(_ message: Message.ID) -> SealContext {

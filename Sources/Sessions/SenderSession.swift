@@ -11,6 +11,7 @@ import WhatsApp
 /// `run()` does one thing after the other; everybody else only says what is wanted (`stop`, `observe`) and ends what is under way.
 actor SenderSession {
     nonisolated let owner: OwnedSender
+    nonisolated let watch: SenderWatch
     private let gateway: Gateway
     private let place: SessionPlace
     private let now: @Sendable () -> Date
@@ -36,6 +37,8 @@ actor SenderSession {
     private var finishWaiters: [CheckedContinuation<Void, Never>] = []
     private var wakeup: CheckedContinuation<Void, Never>?
     private let patience = EndableSleep()
+    /// What its stores remember. One connection at a time uses it.
+    nonisolated let memory = DeviceMemory()
 
     /// How long a removal tries to reach WhatsApp before the device's state is destroyed all the same.
     private static let unlinkLimit: Duration = .seconds(30)
@@ -51,6 +54,7 @@ actor SenderSession {
         var logger = logger
         logger[metadataKey: "sender.id"] = "\(leased.owner.sender)"
         self.logger = logger
+        watch = SenderWatch(owner: leased.owner, health: gateway.health, now: now, logger: logger)
     }
 
     // MARK: Life
@@ -83,10 +87,14 @@ actor SenderSession {
 
     /// Closes the connection, letting running sends finish, and ends `run()`; returns when that is over. Never called from the session's own task.
     func stop() async {
+        await stop(drains: true)
+    }
+
+    private func stop(drains: Bool) async {
         isStopping = true
         patience.end()
         wake()
-        await endConnection()
+        await endConnection(drains: drains)
         if isRunning { await withCheckedContinuation { finishWaiters.append($0) } }
     }
 
@@ -96,17 +104,21 @@ actor SenderSession {
             defer { isAbandoned = true }
             return !isAbandoned
         }
-        if isFirst { await stop() }
+        guard isFirst else { return }
+        memory.clear()
+        await stop(drains: false)
     }
 
     /// Ends the present connection; `run()` goes on with what is wanted next.
-    func endConnection() async {
+    /// - Parameter drains: running sends may finish first.
+    func endConnection(drains: Bool = true) async {
         turn?.end()
-        await client?.stop()
+        await client?.stop(drains: drains)
     }
 
     /// The sender's row as a renewal of the lease saw it: a pairing or a removal may have been asked for, or our last word may not have got through.
     func observe(_ leased: LeasedSender) async {
+        await watch.judge()
         if leased.state == .removing {
             guard !isRemoving else { return }
             isRemoving = true
@@ -219,6 +231,7 @@ actor SenderSession {
     private func runClient(_ store: SealedDeviceStore) async {
         guard !isStopping, let makeClient = place.makeClient else { return }
         let turn = EndableSleep()
+        memory.clear()
         let client = makeClient(store, SessionObserver(session: self), turn)
         lastEnd = nil
         self.turn = turn
@@ -232,7 +245,7 @@ actor SenderSession {
     private func makeStore() async throws -> SealedDeviceStore {
         SealedDeviceStore(
             gateway: gateway, sealer: try await gateway.accounts.sealer(for: owner.account), owner: owner,
-            isTrusted: { [weak self] in self?.mayWrite ?? false }, now: now)
+            isTrusted: { [weak self] in self?.mayWrite ?? false }, now: now, memory: memory, reads: place.reads)
     }
 
     private nonisolated var mayWrite: Bool { !isAbandoned.withLock { $0 } && place.isTrusted() }
@@ -268,7 +281,8 @@ actor SenderSession {
 
     /// Sends one claimed message over this sender's connection. Records nothing; the caller does.
     /// The lease's trust is asked before the ratchet is committed and once more before the first byte (reliability.md §2.5, fence 2).
-    func send(_ message: ClaimedMessage) async throws(SendFailure) -> Acknowledgement {
+    /// `left` is called when its bytes are about to leave.
+    func send(_ message: ClaimedMessage, left: @escaping @Sendable () -> Void = {}) async throws(SendFailure) -> Acknowledgement {
         guard let client else { throw SendFailure(.notReady) }
         let wireID =
             message.onWireBefore && Sabotage.freshIDs.isOn
@@ -277,12 +291,23 @@ actor SenderSession {
             id: wireID, recipientNumber: message.recipient.digits, body: .text(message.body.value), messageSecret: message.messageSecret)
         let store: SealedDeviceStore
         do { store = try await makeStore() } catch { throw SendFailure(.storeFailed, cause: error) }
+        let preWires = Mutex(0)
         do {
             let acknowledgement = try await client.send(outgoing) { [gateway, now] preWire in
                 guard store.isTrusted() else { throw SealedDeviceStore.StaleEpoch() }
                 let claim = preWire.build > 1 ? message.rebuilt() : message
                 let writes = try store.writes(preWire.changes, sent: preWire.sent, message: message.id)
-                try await gateway.outbox.preWire(claim, owner: message.owner, now: now(), writes: writes)
+                Failpoint.hit(.encrypted, on: message.body.value)
+                do {
+                    let awaited = message.dispatch.isStored ? [] : [Outbox.awaiting(preWire.deviceNumbers, for: message)]
+                    try await gateway.outbox.preWire(claim, owner: message.owner, now: now(), writes: awaited, device: writes)
+                } catch {
+                    store.memory.doubted(preWire.changes)
+                    throw error
+                }
+                store.memory.committed(preWire.changes)
+                preWires.withLock { $0 += 1 }
+                left()
                 Failpoint.hit(.onWire)
                 guard store.isTrusted() else { throw SealedDeviceStore.StaleEpoch() }
             }
@@ -290,7 +315,9 @@ actor SenderSession {
             return acknowledgement
         } catch {
             if error.cause as? PreWireRefusal == .lostLease { place.notice(owner, .leaseLost) }
-            throw error
+            var failure = error
+            failure.preWires = preWires.withLock { $0 }
+            throw failure
         }
     }
 
@@ -320,7 +347,9 @@ actor SenderSession {
         case .connecting where state != .pairing: await settle(.connecting, nil)
         case .disconnected(let code) where state != .pairing: await settle(.disconnected, code)
         case .ready: await settle(.ready, nil)
-        case .temporarilyBanned(let code, _): await settle(.temporarilyBanned, "ban_\(code)")
+        case .temporarilyBanned(let code, let until):
+            await watch.banned(until: until)
+            await settle(.temporarilyBanned, "ban_\(code)")
         case .clientOutdated: await settle(.clientOutdated, nil)
         case .connecting, .disconnected, .pairing, .loggedOut, .replaced, .parked, .stopped: break
         }
@@ -328,23 +357,36 @@ actor SenderSession {
 
     func paired() { state = .connecting }
 
-    /// Commits what a receipt says; only then is it acknowledged to the server. The server repeats a receipt only after a reconnect, so this tries
+    /// Commits what receipts say; only then are they acknowledged to the server. The server repeats a receipt only after a reconnect, so this tries
     /// again while the database is away and the lease can be trusted.
-    func record(_ receipt: Receipt) async throws {
-        let kind: ReceiptRecord.Kind
-        switch receipt.kind {
-        case .delivered: kind = .delivered
-        case .read, .played: kind = .read
-        case .retry, .serverError, .ownDevice, .other: return
+    func record(_ receipts: [Receipt]) async throws {
+        let moment = now()
+        let records = receipts.flatMap { receipt -> [ReceiptRecord] in
+            let kind: ReceiptRecord.Kind
+            switch receipt.kind {
+            case .delivered: kind = .delivered
+            case .read, .played: kind = .read
+            case .retry, .serverError, .ownDevice, .other: return []
+            }
+            return receipt.messageIDs.map {
+                ReceiptRecord(owner: owner, wireID: $0, kind: kind, at: receipt.time ?? moment, device: Int(receipt.device.device))
+            }
         }
-        let at = receipt.time ?? now()
-        let records = receipt.messageIDs.map { ReceiptRecord(owner: owner, wireID: $0, kind: kind, at: at) }
+        guard !records.isEmpty else { return }
+        Failpoint.hit(.receiptRead)
         while true {
             do {
                 _ = try await gateway.outbox.recordReceipts(records, now: now())
-                return Failpoint.hit(kind == .read ? .read : .delivered)
-            } catch let error as DatabaseError where error.isTransient && mayWrite && !isStopping && !Task.isCancelled {
+                watch.received(records.map(\.wireID))
+                if records.contains(where: { $0.kind == .delivered }) { Failpoint.hit(.delivered) }
+                if records.contains(where: { $0.kind == .read }) { Failpoint.hit(.read) }
+                return
+            } catch let error as DatabaseError where error.mayBeRecordedAgain && mayWrite && !isStopping && !Task.isCancelled {
                 await patience.sleep(for: .milliseconds(500))
+            } catch {
+                // On a new connection the server repeats what was not acknowledged.
+                place.notice(owner, .connectionSuperfluous)
+                throw error
             }
         }
     }

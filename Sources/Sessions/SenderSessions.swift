@@ -44,7 +44,10 @@ package actor SenderSessions: Service, Transport {
     private let now: @Sendable () -> Date
     private let logger: Logger
 
-    private var sessions: [Sender.ID: SenderSession] = [:]
+    /// Changed by the actor alone; read by every send.
+    private nonisolated let directory = Mutex<[Sender.ID: SenderSession]>([:])
+    private nonisolated let reads: SignalReads
+    private var lastTidying = ContinuousClock.Instant.now
     private var lastRenewal = ContinuousClock.Instant.now
     private var nextAcquisition = ContinuousClock.Instant.now
     private let readiness = Mutex(Readiness())
@@ -69,6 +72,7 @@ package actor SenderSessions: Service, Transport {
         self.now = now
         self.logger = logger
         gate = LoginGate(perSecond: configuration.loginsPerSecond)
+        reads = SignalReads(gateway.databases.engine)
         (wakeups, wakeup) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
@@ -89,6 +93,7 @@ package actor SenderSessions: Service, Transport {
         case observe(SenderSession, LeasedSender)
         case abandon(SenderSession)
         case endConnection(SenderSession)
+        case handOver(SenderSession)
     }
 
     /// Leases, connects and keeps senders until shutdown; then closes every connection and hands the leases back.
@@ -119,11 +124,12 @@ package actor SenderSessions: Service, Transport {
     /// Trouble with the database is survived: connections stay up while the leases can be trusted.
     private func tend(_ asked: Requests) async -> [Work] {
         let start = ContinuousClock.now
+        tidy(start)
         var work =
             asked.lost.compactMap { session(of: $0).map(Work.abandon) } + asked.superfluous.compactMap { session(of: $0).map(Work.endConnection) }
         do {
             if asked.isUrgent || sessions.isEmpty || start - lastRenewal >= configuration.leaseTTL / 3 { work += try await renew(from: start) }
-            if asked.isUrgent || start >= nextAcquisition { work += try await acquire(from: start) }
+            if asked.isUrgent || start >= nextAcquisition { work += try await share(from: start) }
         } catch {
             logger.warning("leases could not be kept", metadata: ["error.code": "\(Self.code(of: error))"])
             if !isTrusted { work += sessions.values.map(Work.abandon) }
@@ -144,12 +150,21 @@ package actor SenderSessions: Service, Transport {
         }
     }
 
-    private func acquire(from start: ContinuousClock.Instant) async throws -> [Work] {
-        let room = min(Self.acquisitionLimit, configuration.limit - sessions.count)
+    /// Takes free senders up to this node's share of all, or hands some over when it holds more and others have room.
+    private func share(from start: ContinuousClock.Instant) async throws -> [Work] {
         nextAcquisition = start + configuration.leaseTTL / 10
+        let board = try await gateway.leases.board(node: node, capacity: configuration.limit, ttl: configuration.leaseTTL)
+        let surplus = board.surplus(of: node)
+        if surplus > 0 {
+            // Those that nobody writes to now, if there are any.
+            let leaving = sessions.values.sorted { $0.memory.count < $1.memory.count }.prefix(surplus)
+            logger.info("senders handed over to other nodes", metadata: ["count": "\(leaving.count)"])
+            return leaving.map(Work.handOver)
+        }
+        let room = min(Self.acquisitionLimit, board.room(of: node), configuration.limit - sessions.count)
         guard room > 0 else { return [] }
         let taken = try await gateway.leases.acquire(node: node, limit: room, ttl: configuration.leaseTTL)
-        if taken.count == room { nextAcquisition = start }
+        if taken.count == Self.acquisitionLimit { nextAcquisition = start }
         var work: [Work] = []
         var early: [OwnedSender] = []
         for leased in taken {
@@ -159,7 +174,7 @@ package actor SenderSessions: Service, Transport {
                 continue
             }
             let session = SenderSession(leased: leased, gateway: gateway, place: place(isTest: leased.isTest), now: now, logger: logger)
-            sessions[leased.owner.sender] = session
+            directory.withLock { $0[leased.owner.sender] = session }
             work.append(.serve(session))
         }
         await release(early)
@@ -172,19 +187,32 @@ package actor SenderSessions: Service, Transport {
         case .observe(let session, let leased): await session.observe(leased)
         case .abandon(let session): await session.abandon()
         case .endConnection(let session): await session.endConnection()
+        case .handOver(let session):
+            await session.stop()
+            await release([session.owner], handedOverAt: now())
         }
+    }
+
+    private nonisolated var sessions: [Sender.ID: SenderSession] { directory.withLock { $0 } }
+
+    /// Every few seconds sessions forget what they need not remember.
+    private func tidy(_ moment: ContinuousClock.Instant) {
+        guard moment - lastTidying >= Self.tidyingInterval else { return }
+        lastTidying = moment
+        let now = now()
+        for session in sessions.values { session.memory.tidy(now: now) }
     }
 
     private func serve(_ session: SenderSession) async {
         let isDone = await session.run()
         note(session.owner, isReady: false)
-        if sessions[session.owner.sender]?.owner == session.owner { sessions[session.owner.sender] = nil }
+        directory.withLock { if $0[session.owner.sender]?.owner == session.owner { $0[session.owner.sender] = nil } }
         guard isDone else { return }
         await release([session.owner])
     }
 
-    func session(of owner: OwnedSender) -> SenderSession? {
-        guard let session = sessions[owner.sender], session.owner == owner else { return nil }
+    nonisolated func session(of owner: OwnedSender) -> SenderSession? {
+        guard let session = directory.withLock({ $0[owner.sender] }), session.owner == owner else { return nil }
         return session
     }
 
@@ -193,13 +221,19 @@ package actor SenderSessions: Service, Transport {
         await withTaskGroup(of: Void.self) { group in
             for session in running { group.addTask { await session.stop() } }
         }
-        await release(running.map(\.owner))
+        await release(running.map(\.owner), handedOverAt: now())
+        do {
+            try await gateway.leases.leave(node: node)
+        } catch {
+            // It counts as gone when it was not seen for a while.
+            logger.warning("node did not sign off", metadata: ["error.code": "\(Self.code(of: error))"])
+        }
     }
 
-    private func release(_ owners: [OwnedSender]) async {
+    private func release(_ owners: [OwnedSender], handedOverAt: Date? = nil) async {
         guard !owners.isEmpty else { return }
         do {
-            try await gateway.leases.release(node: node, owned: owners)
+            try await gateway.leases.release(node: node, owned: owners, handedOverAt: handedOverAt)
         } catch {
             // The leases run out by themselves.
             logger.warning("leases were not handed back", metadata: ["error.code": "\(Self.code(of: error))"])
@@ -208,18 +242,17 @@ package actor SenderSessions: Service, Transport {
 
     // MARK: Transport
 
-    package func send(_ message: ClaimedMessage) async {
+    package nonisolated func send(_ message: ClaimedMessage, left: @escaping @Sendable () -> Void) async {
         // Without the session the lease is over; whoever takes it next finds the message.
-        guard let session = session(of: message.owner) else { return }
+        let other = Sabotage.resendFromOtherSender.isOn && message.onWireBefore ? sessions.values.first { $0.owner != message.owner } : nil
+        guard let session = other ?? session(of: message.owner) else { return }
         do {
-            let acknowledgement = try await session.send(message)
-            try await record {
-                _ = try await gateway.outbox.acknowledge(
-                    Acknowledged(message: message.id, owner: message.owner, wireID: message.wireID, serverTime: acknowledgement.time), now: now())
-            }
+            let acknowledgement = try await session.send(message, left: left)
+            session.watch.acknowledged(message.wireID)
+            try await record { _ = try await gateway.outbox.acknowledge(Acknowledged(message, acknowledgement), now: now()) }
             Failpoint.hit(.sent)
         } catch let failure as SendFailure {
-            await record(SendOutcome(failure, isResend: message.onWireBefore), failure, of: message)
+            await record(SendOutcome(failure, isResend: message.onWireBefore, refusals: message.dispatch.refusals), failure, of: message)
         } catch {
             // The acknowledgement could not be recorded: the message stays on the wire, and is sent again with the same id.
             logger.warning("acknowledgement was not recorded", metadata: ["message.id": "\(message.id)", "error.code": "\(type(of: error))"])
@@ -238,22 +271,17 @@ package actor SenderSessions: Service, Transport {
         return stream
     }
 
-    private func record(_ outcome: SendOutcome, _ failure: SendFailure, of message: ClaimedMessage) async {
+    private nonisolated func record(_ outcome: SendOutcome, _ failure: SendFailure, of message: ClaimedMessage) async {
         logger.info(
             "message was not sent", metadata: ["message.id": "\(message.id)", "sender.id": "\(message.sender)", "error.code": "\(failure.code)"])
         do {
             try await record {
-                switch outcome {
-                case .refused(let code, let serverCode, let delay):
-                    let retryAt = delay.map { now().addingTimeInterval(Double($0.components.seconds)) }
-                    let final = retryAt.map { $0 >= message.expiresAt } ?? true
-                    _ = try await gateway.outbox.refused(
-                        [Refused(message: message.id, owner: message.owner, failure: code, serverCode: serverCode, retryAt: final ? nil : retryAt)],
-                        now: now())
-                case .unknown(let delay):
-                    let retryAt = now().addingTimeInterval(Double(delay.components.seconds))
-                    _ = try await gateway.outbox.unknown([Unknown(message: message.id, owner: message.owner, retryAt: retryAt)], now: now())
-                case .leaveToSweep: break
+                let now = now()
+                if let refused = outcome.refusal(of: message, preWires: failure.preWires, at: now) {
+                    _ = try await gateway.outbox.refused([refused], now: now)
+                } else if case .unknown(let delay) = outcome {
+                    let retryAt = now.addingTimeInterval(delay.timeInterval)
+                    _ = try await gateway.outbox.unknown([Unknown(message: message.id, owner: message.owner, retryAt: retryAt)], now: now)
                 }
             }
         } catch {
@@ -262,9 +290,9 @@ package actor SenderSessions: Service, Transport {
     }
 
     /// Tries again while the database is away, as long as the lease can be trusted.
-    private func record(_ write: () async throws -> Void) async throws {
+    private nonisolated func record(_ write: () async throws -> Void) async throws {
         while true {
-            do { return try await write() } catch let error as DatabaseError where error.isTransient && isTrusted {
+            do { return try await write() } catch let error as DatabaseError where error.mayBeRecordedAgain && isTrusted {
                 try await ContinuousClock().sleep(for: .milliseconds(500))
             }
         }
@@ -292,9 +320,11 @@ package actor SenderSessions: Service, Transport {
         var place = SessionPlace(makeClient: nil, isTrusted: { [weak self] in self?.isTrusted ?? false }) { [weak self] owner, notice in
             self?.take(notice, of: owner)
         }
+        place.reads = reads
         guard let settings = isTest ? configuration.test : configuration.live else { return place }
         place.makeClient = { [gate, dialer, now, logger] store, observer, turn in
             var settings = settings
+            settings.mayWrite = store.isTrusted
             settings.admission = { await gate.pass(turn) }
             return WhatsAppClient(configuration: settings, dialer: dialer, store: store, observer: observer, now: now, logger: logger)
         }
@@ -330,6 +360,12 @@ package actor SenderSessions: Service, Transport {
 
     /// Senders taken in one transaction.
     private static let acquisitionLimit = 200
+    private static let tidyingInterval: Duration = .seconds(5)
 
     private static func code(of error: any Error) -> String { (error as? DatabaseError)?.description ?? "\(type(of: error))" }
+}
+
+extension DatabaseError {
+    /// Outcomes and receipts may be recorded twice: what stands there already is left as it is. So a commit of unknown fate is tried again.
+    var mayBeRecordedAgain: Bool { isTransient || code == .commitUnknown }
 }

@@ -7,5 +7,5 @@ struct SessionObserver: DeviceObserver {
     func pairingCode(_ text: String, validFor: Duration) async { await session.publish(code: text, validFor: validFor) }
     func paired(_ credentials: DeviceCredentials) async throws { await session.paired() }
     func stateChanged(_ state: ConnectionState) async { await session.changed(state) }
-    func received(_ receipt: Receipt) async throws { try await session.record(receipt) }
+    func received(_ receipts: [Receipt]) async throws { try await session.record(receipts) }
 }

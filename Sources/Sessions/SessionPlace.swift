@@ -18,4 +18,6 @@ struct SessionPlace: Sendable {
     /// Whether the node's leases can be trusted at this moment, by its own clock.
     var isTrusted: @Sendable () -> Bool
     var notice: @Sendable (OwnedSender, Notice) -> Void
+    /// Shared by all sessions of the node; nil: each store reads for itself.
+    var reads: SignalReads?
 }

@@ -1,5 +1,6 @@
 import NIOCore
 import Primitives
+import Synchronization
 import WhatsAppWire
 
 /// A client's open connection after its handshake.
@@ -13,9 +14,11 @@ struct Connection: Sendable {
     var phase: Phase
 }
 
-/// The way out to one client. Stanzas leave in the order of the calls, which are all made under the engine's lock.
-struct ConnectionPort: Sendable {
+/// The way out to one client. Stanzas leave in the order of the calls, which are all made under the engine's lock; those of one moment leave in one
+/// write to the socket.
+final class ConnectionPort: Sendable {
     private let channel: any Channel
+    private let waiting = Mutex<[NoiseChannelHandler.Outgoing]>([])
 
     init(channel: any Channel) { self.channel = channel }
 
@@ -26,8 +29,19 @@ struct ConnectionPort: Sendable {
 
     /// Never at once, also on the channel's own thread: the handler may need the lock that the caller holds.
     private func put(_ item: NoiseChannelHandler.Outgoing) {
-        let channel = channel
-        channel.eventLoop.execute { channel.writeAndFlush(item, promise: nil) }
+        let isFirst = waiting.withLock { waiting in
+            defer { waiting.append(item) }
+            return waiting.isEmpty
+        }
+        guard isFirst else { return }
+        channel.eventLoop.execute { [self] in
+            let items = waiting.withLock { waiting in
+                defer { waiting = [] }
+                return waiting
+            }
+            for item in items { channel.write(item, promise: nil) }
+            channel.flush()
+        }
     }
 }
 

@@ -79,6 +79,7 @@ final class NoiseChannelHandler: ChannelDuplexHandler {
             let hello = try responder.received(clientHello: frame)
             phase = .awaitsFinish(responder)
             write(frame: hello, context, promise: nil)
+            context.flush()
         case .awaitsFinish(var responder):
             let (key, payload, channel) = try responder.received(clientFinish: frame)
             // The first stanza is written when the lock is left, so the channel is in place by then: ports only queue on this event loop.
@@ -153,7 +154,7 @@ final class NoiseChannelHandler: ChannelDuplexHandler {
 
     private func write(frame: [UInt8], _ context: ChannelHandlerContext, promise: EventLoopPromise<Void>?) {
         let data = ByteBuffer(bytes: Frame.encode(frame))
-        context.writeAndFlush(wrapOutboundOut(WebSocketFrame(fin: true, opcode: .binary, data: data)), promise: promise)
+        context.write(wrapOutboundOut(WebSocketFrame(fin: true, opcode: .binary, data: data)), promise: promise)
     }
 
     private func linger(_ context: ChannelHandlerContext) {

@@ -59,6 +59,8 @@ struct ServerState: Sendable {
         var isAnnounced = false
         var refusals = 0
         var lostAcks = 0
+        /// When its first copy reached the server.
+        var arrivedAt = ContinuousClock.now
         var delivered: Set<DeviceReference> = []
         var retryRequests: [DeviceReference: Int] = [:]
     }

@@ -134,6 +134,11 @@ package final class WhatsAppSimulator: Sendable {
         engine.withState { state in state.history.received(id: id, number: number, sender: sender, after: sequence, limit: limit) }
     }
 
+    /// When the first copy of a message reached the server, by its WhatsApp id: of those not forgotten yet, at least the newest 10,000 or so.
+    package var arrivals: [String: ContinuousClock.Instant] {
+        engine.withState { state in Dictionary(state.tracks.map { ($0.key.id, $0.value.arrivedAt) }) { min($0, $1) } }
+    }
+
     package var counters: Counters { engine.withState { state in state.currentCounters } }
 
     /// Every phone with linked devices.

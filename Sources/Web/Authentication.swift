@@ -2,6 +2,7 @@ package import Domain
 package import Foundation
 package import Hummingbird
 import HTTPTypes
+import NIOCore
 
 /// Lets a request through only with an API key that works, and puts its caller into the context.
 ///
@@ -11,10 +12,14 @@ import HTTPTypes
 package struct Authentication: RouterMiddleware {
     private let gateway: Gateway
     private let throttle = FailedKeyThrottle()
+    private let behindProxy: Bool
     private let now: @Sendable () -> Date
 
-    package init(gateway: Gateway, now: @escaping @Sendable () -> Date) {
+    /// - Parameter behindProxy: a proxy of ours stands in front and names the client's address as the last one in `X-Forwarded-For`. Without
+    ///   it that header is a claim of the client's and is not read.
+    package init(gateway: Gateway, behindProxy: Bool = false, now: @escaping @Sendable () -> Date) {
         self.gateway = gateway
+        self.behindProxy = behindProxy
         self.now = now
     }
 
@@ -25,7 +30,7 @@ package struct Authentication: RouterMiddleware {
         guard let token = request.headers[.authorization].flatMap(Self.token) else {
             throw Self.unauthorized(.missingKey, "Send Authorization: Bearer and an API key.")
         }
-        let caller = try await caller(token, from: context.peerAddress, now: time)
+        let caller = try await caller(token, from: address(of: request, context), now: time)
         var context = context
         context.caller = caller
         context.logger[metadataKey: "account.id"] = "\(caller.account)"
@@ -42,13 +47,20 @@ package struct Authentication: RouterMiddleware {
             if let wait { throw Self.throttled(for: wait) }
             switch failure {
             case .busy:
-                throw Problem.retryable(.tooManyRequests, "Too many API keys are being verified at once; limit: key_verifications.", after: 1)
+                throw Problem.limited("Too many API keys are being verified at once.", limit: "key_verifications", after: 1)
             case .malformed:
                 throw Self.unauthorized(.malformedKey, "The API key is cut off or mistyped: its checksum does not fit.")
             case .unknown, .revoked, .expired:
                 throw Self.unauthorized(.invalidKey, "The API key is unknown, revoked or expired.")
             }
         }
+    }
+
+    private func address(of request: Request, _ context: WebContext) -> String {
+        guard behindProxy, let last = request.headers[values: .forwardedFor].last?.split(separator: ",").last else { return context.peerAddress }
+        let text = last.trimmingCharacters(in: .whitespaces)
+        guard (try? SocketAddress(ipAddress: text, port: 0)) != nil else { return context.peerAddress }
+        return text
     }
 
     /// What follows `Bearer`; nil for another scheme.
@@ -60,12 +72,9 @@ package struct Authentication: RouterMiddleware {
 
     /// 429 with the limit in the form of draft-ietf-httpapi-ratelimit-headers.
     private static func throttled(for seconds: Int) -> Problem {
-        var problem = Problem.retryable(
-            .tooManyRequests, "Too many wrong API keys from this address; limit: failed_keys_per_minute.", after: seconds)
-        if let policy = HTTPField.Name("RateLimit-Policy"), let limit = HTTPField.Name("RateLimit") {
-            problem.headers[policy] = "\"failed_keys_per_minute\";q=\(FailedKeyThrottle.limit);w=60"
-            problem.headers[limit] = "\"failed_keys_per_minute\";r=0;t=\(seconds)"
-        }
+        var problem = Problem.limited("Too many wrong API keys from this address.", limit: "failed_keys_per_minute", after: seconds)
+        problem.headers[.rateLimitPolicy] = "\"failed_keys_per_minute\";q=\(FailedKeyThrottle.limit);w=60"
+        problem.headers[.rateLimit] = "\"failed_keys_per_minute\";r=0;t=\(seconds)"
         return problem
     }
 
@@ -79,4 +88,12 @@ extension Caller {
     package func require(_ scope: APIKey.Scope) throws {
         guard scopes.contains(scope) else { throw Problem(.missingScope, "This needs the scope \(scope.rawValue).") }
     }
+
+    /// Throws `live_key_required` for a test key: programs under test must not be able to end what is live.
+    package func requireLive(_ what: String) throws {
+        guard !isTest else { throw Problem(.liveKeyRequired, "A test key may not \(what).") }
+    }
+
+    /// A test key sees test things only; a live key sees everything.
+    package func sees(isTest thing: Bool) -> Bool { thing || !isTest }
 }

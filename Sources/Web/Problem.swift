@@ -27,6 +27,10 @@ package struct Problem: Error, Sendable, Equatable {
     package var detail: String
     package var fields: [Field]
     package var headers: HTTPFields
+    /// Which limit refused the request, as the RateLimit fields name it.
+    package var limit: String?
+    /// The state that stands in the way.
+    package var state: String?
 
     package init(_ code: ProblemCode, _ detail: String, fields: [Field] = [], headers: HTTPFields = [:]) {
         self.status = code.status
@@ -40,30 +44,50 @@ package struct Problem: Error, Sendable, Equatable {
     package static func retryable(_ code: ProblemCode, _ detail: String, after seconds: Int) -> Problem {
         Problem(code, detail, headers: [.retryAfter: "\(seconds)"])
     }
+
+    /// 429 that names the limit and when to come again.
+    package static func limited(_ detail: String, limit: String, after seconds: Int) -> Problem {
+        var problem = retryable(.tooManyRequests, detail, after: seconds)
+        problem.limit = limit
+        return problem
+    }
+
+    /// 409 that names the state in the way.
+    package static func conflict(_ code: ProblemCode, _ detail: String, state: String) -> Problem {
+        var problem = Problem(code, detail)
+        problem.state = state
+        return problem
+    }
 }
 
 extension Problem {
-    private struct Document: Encodable {
+    /// The JSON document (schema `Problem` of openapi.yaml).
+    package struct Document: Encodable, Sendable {
         var type: String
         var title: String
         var status: Int
         var code: String
         var detail: String
+        var limit: String?
+        var state: String?
         var requestID: String
         var errors: [Field]?
 
         enum CodingKeys: String, CodingKey {
-            case type, title, status, code, detail, errors
+            case type, title, status, code, detail, limit, state, errors
             case requestID = "request_id"
         }
     }
 
+    package func document(requestID: String) -> Document {
+        Document(
+            type: "/docs/errors/\(code.rawValue)", title: code.title, status: status.code, code: code.rawValue, detail: detail, limit: limit,
+            state: state, requestID: requestID, errors: fields.isEmpty ? nil : Array(fields.prefix(Self.maximumFields)))
+    }
+
     /// The response that says this, carrying the request's id.
     package func response(requestID: String) -> Response {
-        let document = Document(
-            type: "/docs/errors/\(code.rawValue)", title: code.title, status: status.code, code: code.rawValue, detail: detail,
-            requestID: requestID, errors: fields.isEmpty ? nil : Array(fields.prefix(Self.maximumFields)))
-        var response = JSONResponse.make(document, status: status)
+        var response = JSONResponse.make(document(requestID: requestID), status: status)
         response.headers[.contentType] = "application/problem+json; charset=utf-8"
         for header in headers { response.headers[header.name] = header.value }
         return response

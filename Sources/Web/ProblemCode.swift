@@ -4,12 +4,15 @@ package import HTTPTypes
 package enum ProblemCode: String, CaseIterable, Sendable {
     case invalidJSON = "invalid_json"
     case invalidRequest = "invalid_request"
+    case tooManyItems = "too_many_items"
+    case requestTimeout = "request_timeout"
     case bodyTooLarge = "body_too_large"
     case unsupportedMediaType = "unsupported_media_type"
     case missingKey = "missing_key"
     case malformedKey = "malformed_key"
     case invalidKey = "invalid_key"
     case missingScope = "missing_scope"
+    case liveKeyRequired = "live_key_required"
     case notFound = "not_found"
     case methodNotAllowed = "method_not_allowed"
     case invalidIdempotencyKey = "invalid_idempotency_key"
@@ -17,6 +20,10 @@ package enum ProblemCode: String, CaseIterable, Sendable {
     case idempotencyInProgress = "idempotency_in_progress"
     case noEligibleSender = "no_eligible_sender"
     case senderNotAllowed = "sender_not_allowed"
+    case noSenderAvailable = "no_sender_available"
+    case messageNotCancelable = "message_not_cancelable"
+    case senderNotResumable = "sender_not_resumable"
+    case defaultPool = "default_pool"
     case alreadyPaired = "already_paired"
     case confirmationMismatch = "confirmation_mismatch"
     case tooManyRequests = "too_many_requests"
@@ -28,13 +35,14 @@ package enum ProblemCode: String, CaseIterable, Sendable {
         switch self {
         case .invalidJSON, .invalidIdempotencyKey: .badRequest
         case .missingKey, .malformedKey, .invalidKey: .unauthorized
-        case .missingScope, .senderNotAllowed: .forbidden
+        case .missingScope, .liveKeyRequired, .senderNotAllowed: .forbidden
         case .notFound: .notFound
         case .methodNotAllowed: .methodNotAllowed
-        case .idempotencyInProgress, .alreadyPaired: .conflict
+        case .requestTimeout: .requestTimeout
+        case .idempotencyInProgress, .noSenderAvailable, .messageNotCancelable, .senderNotResumable, .defaultPool, .alreadyPaired: .conflict
         case .bodyTooLarge: .contentTooLarge
         case .unsupportedMediaType: .unsupportedMediaType
-        case .invalidRequest, .idempotencyKeyReused, .noEligibleSender, .confirmationMismatch: .unprocessableContent
+        case .invalidRequest, .tooManyItems, .idempotencyKeyReused, .noEligibleSender, .confirmationMismatch: .unprocessableContent
         case .tooManyRequests: .tooManyRequests
         case .overloaded, .databaseUnavailable: .serviceUnavailable
         case .internalError: .internalServerError
@@ -45,12 +53,15 @@ package enum ProblemCode: String, CaseIterable, Sendable {
         switch self {
         case .invalidJSON: "The body is not JSON"
         case .invalidRequest: "The request is not valid"
+        case .tooManyItems: "The batch has too many items"
+        case .requestTimeout: "The request did not arrive in time"
         case .bodyTooLarge: "The body is too large"
         case .unsupportedMediaType: "The body must be JSON"
         case .missingKey: "No API key"
         case .malformedKey: "The API key is damaged"
         case .invalidKey: "The API key is not valid"
         case .missingScope: "The API key may not do this"
+        case .liveKeyRequired: "A test key may not do this"
         case .notFound: "Not found"
         case .methodNotAllowed: "The method is not allowed here"
         case .invalidIdempotencyKey: "The idempotency key is not valid"
@@ -58,6 +69,10 @@ package enum ProblemCode: String, CaseIterable, Sendable {
         case .idempotencyInProgress: "The first request with this idempotency key is still running"
         case .noEligibleSender: "No sender may send this"
         case .senderNotAllowed: "The API key may not use this sender"
+        case .noSenderAvailable: "No sender may send this now"
+        case .messageNotCancelable: "The message cannot be canceled any more"
+        case .senderNotResumable: "The sender cannot be resumed"
+        case .defaultPool: "The default pool cannot be deleted"
         case .alreadyPaired: "The sender is already paired"
         case .confirmationMismatch: "The confirmation does not match"
         case .tooManyRequests: "Too many requests"

@@ -17,9 +17,7 @@ package struct ProblemMiddleware: RouterMiddleware {
         do {
             response = try await next(request, context)
         } catch {
-            let problem = Self.problem(for: error)
-            if problem.code == .internalError { context.logger.error("request failed", metadata: ["error.code": "\(Self.name(of: error))"]) }
-            response = problem.response(requestID: context.requestID)
+            response = Self.response(to: error, context)
         }
         if response.headers[.connection] == "close" { response.body = Self.closing(response.body, context.channel) }
         response.headers[Self.requestID] = context.requestID
@@ -36,6 +34,13 @@ package struct ProblemMiddleware: RouterMiddleware {
         }
     }
 
+    /// The answer to a request that failed; what is a mistake of ours is logged here.
+    static func response(to error: any Error, _ context: WebContext) -> Response {
+        let problem = problem(for: error)
+        if problem.code == .internalError { context.logger.error("request failed", metadata: ["error.code": "\(name(of: error))"]) }
+        return problem.response(requestID: context.requestID)
+    }
+
     private static let requestID = HTTPField.Name("X-Request-Id") ?? .date
 
     /// What a client is told about an error.
@@ -47,6 +52,8 @@ package struct ProblemMiddleware: RouterMiddleware {
             Problem(
                 .invalidRequest, "See errors for the fields to correct.",
                 fields: invalid.problems.map { .init(pointer: $0.pointer, code: $0.code.rawValue, detail: $0.detail) })
+        case let invalid as InvalidLimits: self.problem(for: invalid.problems)
+        case let invalid as InvalidPool: self.problem(for: invalid.problems)
         case is InvalidID: Problem(.notFound, "There is no such thing in this account.")
         case let failure as DatabaseError where failure.isTransient:
             .retryable(.databaseUnavailable, "The database is not available; nothing that was accepted is lost.", after: 1)
@@ -61,6 +68,12 @@ package struct ProblemMiddleware: RouterMiddleware {
         }
     }
 
+    private static func problem(for problems: [SettingsProblem]) -> Problem {
+        Problem(
+            .invalidRequest, "See errors for the fields to correct.",
+            fields: problems.map { .init(pointer: $0.pointer, code: $0.code.rawValue, detail: $0.detail) })
+    }
+
     private static func problem(for failure: AcceptFailure) -> Problem {
         switch failure.code {
         case .idempotencyKeyReused: Problem(.idempotencyKeyReused, "This key was used with another body in the last 72 hours.")
@@ -70,6 +83,10 @@ package struct ProblemMiddleware: RouterMiddleware {
         case .unavailable: .retryable(.databaseUnavailable, "The database is not available; nothing was stored.", after: 1)
         case .accountClosed: Problem(.invalidKey, "The account is closed.", headers: [.wwwAuthenticate: "Bearer"])
         case .noSender: Problem(.noEligibleSender, failure.detail)
+        case .noSenderAvailable:
+            Problem(.noSenderAvailable, "No sender may send this now, and fail_fast was set; POST /v1/messages/explain tells why.")
+        case .tooManyPending:
+            .limited("The account has as many messages waiting as it may.", limit: "pending_per_account", after: 5)
         case .senderNotFound:
             Problem(
                 .invalidRequest, "The named sender is not there.",

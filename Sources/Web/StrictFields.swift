@@ -81,10 +81,15 @@ package struct StrictFields {
         case is Int.Type: "a whole number"
         case is [String: String].Type: "an object of strings"
         case is [String].Type: "an array of strings"
+        case is any JSONArray.Type: "an array"
         default: "an object"
         }
     }
 }
+
+/// What is written as an array, for the sentence that says so.
+package protocol JSONArray {}
+extension Array: JSONArray {}
 
 /// What was wrong in a JSON body, place by place.
 package struct FieldProblems: Error, Sendable {

@@ -17,13 +17,15 @@ package struct WebContext: RequestContext {
     let channel: any Channel
 
     package init(source: ApplicationRequestContextSource) {
-        requestID = "req_" + Hex.encode(SystemRandom().bytes(13))
+        requestID = Self.makeRequestID()
         channel = source.channel
         peerAddress = source.channel.remoteAddress?.ipAddress ?? "unknown"
         var logger = source.logger
         logger[metadataKey: "request.id"] = "\(requestID)"
         coreContext = CoreRequestContextStorage(source: ApplicationRequestContextSource(channel: source.channel, logger: logger))
     }
+
+    static func makeRequestID() -> String { "req_" + Hex.encode(SystemRandom().bytes(13)) }
 
     package var maxUploadSize: Int { 4 * 1_024 * 1_024 }
 

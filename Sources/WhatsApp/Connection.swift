@@ -19,6 +19,13 @@ struct Connection {
     var lastWrite: EventLoopFuture<Void>?
     /// Stanzas whose handling takes time, in their order. Beyond its bound they are dropped unacknowledged: the server keeps and repeats them.
     var inbox: AsyncStream<Node>.Continuation?
+    /// Receipts that nobody has taken yet, in their order; bounded as the inbox is.
+    var receipts: [Node] = []
+    var isTakingReceipts = false
+    /// Frames that leave together; nil: each leaves at once.
+    var held: [WebSocketFrame]?
+    /// Reading has ended: nobody gets an answer any more.
+    var isOver = false
     /// Whether the WebSocket message that is being received is binary; only those carry data.
     var isInBinaryMessage = false
     var hasShownLastCode = false

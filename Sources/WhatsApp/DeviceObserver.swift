@@ -11,8 +11,8 @@ package protocol DeviceObserver: Sendable {
     /// The connection's state changed. After a state with `isTerminal` the client's `run()` returns.
     func stateChanged(_ state: ConnectionState) async
 
-    /// A receipt arrived. Only when this returns is it acknowledged; if it throws, the server sends the receipt again after a reconnect.
-    func received(_ receipt: Receipt) async throws
+    /// Receipts arrived, in this order. Only when this returns are they acknowledged; if it throws, the server sends them again after a reconnect.
+    func received(_ receipts: [Receipt]) async throws
 
     /// Another identity key was seen for somebody's device and is trusted from now on (protocol.md 9.8). Names nobody.
     func identityChanged() async

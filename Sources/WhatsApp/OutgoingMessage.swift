@@ -37,6 +37,8 @@ package struct PreWire: Sendable {
     package var build: Int
     /// The devices of the recipient that get a copy (own devices not counted).
     package var recipientDevices: Int
+    /// Their numbers.
+    package var deviceNumbers: [Int] = []
 }
 
 /// The server took the message.
@@ -45,9 +47,24 @@ package struct Acknowledgement: Equatable, Sendable {
     package var time: Date?
     /// How many devices of the recipient were addressed; 0 for a resend.
     package var recipientDevices: Int
+    /// Where the time went before the first byte.
+    package var timings: SendTimings
 
-    package init(time: Date?, recipientDevices: Int) {
+    package init(time: Date?, recipientDevices: Int, timings: SendTimings = SendTimings()) {
         self.time = time
         self.recipientDevices = recipientDevices
+        self.timings = timings
     }
+}
+
+/// Where the time of one send went before its first byte left; sums when the stanza was built twice.
+package struct SendTimings: Equatable, Sendable {
+    /// Until the recipient's devices and their keys were known.
+    package var resolve = Duration.zero
+    /// Waiting for this device's turn, encrypting, encoding.
+    package var encrypt = Duration.zero
+    /// The pre-wire commit.
+    package var commit = Duration.zero
+
+    package init() {}
 }

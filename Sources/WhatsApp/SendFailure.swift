@@ -37,6 +37,10 @@ package struct SendFailure: Error, Sendable {
     package var detail: String
     /// What the pre-wire closure or the store threw, for the caller that knows the type.
     package var cause: (any Error)?
+    /// Where the time went until then.
+    package var timings = SendTimings()
+    /// How many pre-wires had succeeded by then; set by the caller, who counts them.
+    package var preWires = 0
 
     package init(_ code: Code, onWire: Bool = false, detail: String = "", cause: (any Error)? = nil) {
         self.code = code

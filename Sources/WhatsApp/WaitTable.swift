@@ -15,11 +15,13 @@ struct WaitTable {
 
     private enum Slot {
         case open
-        case waiting(ticket: UInt64, CheckedContinuation<Outcome, Never>)
+        case waiting(ticket: UInt64, until: ContinuousClock.Instant?, CheckedContinuation<Outcome, Never>)
         case answered(Outcome)
     }
 
     private var slots: [String: Slot] = [:]
+    /// How many wait with a time of their own.
+    private(set) var timed = 0
     private var lastTicket: UInt64 = 0
 
     /// Opens a slot; false if the key is in use.
@@ -47,9 +49,14 @@ struct WaitTable {
     }
 
     /// Lets a task wait; it is resumed at once if the answer is there or the slot is not.
-    mutating func park(_ key: String, ticket: UInt64, _ continuation: CheckedContinuation<Outcome, Never>) {
+    /// - Parameter until: when ``expire(now:canceled:)`` ends the wait; nil: whoever made the ticket ends it.
+    mutating func park(
+        _ key: String, ticket: UInt64, until: ContinuousClock.Instant? = nil, _ continuation: CheckedContinuation<Outcome, Never>
+    ) {
         switch slots[key] {
-        case .open: slots[key] = .waiting(ticket: ticket, continuation)
+        case .open:
+            slots[key] = .waiting(ticket: ticket, until: until, continuation)
+            if until != nil { timed += 1 }
         case .answered(let outcome): continuation.resume(returning: outcome)
         case .waiting, nil: continuation.resume(returning: .canceled)
         }
@@ -61,8 +68,9 @@ struct WaitTable {
         let resolved: Slot
         if case .proven = outcome { resolved = .open } else { resolved = .answered(outcome) }
         switch slots[key] {
-        case .waiting(_, let continuation):
+        case .waiting(_, let until, let continuation):
             slots[key] = resolved
+            if until != nil { timed -= 1 }
             continuation.resume(returning: outcome)
             return true
         case .open:
@@ -74,9 +82,26 @@ struct WaitTable {
 
     /// Ends one particular wait and no later one.
     mutating func expire(_ key: String, ticket: UInt64, _ outcome: Outcome) {
-        guard case .waiting(ticket, let continuation) = slots[key] else { return }
+        guard case .waiting(ticket, let until, let continuation) = slots[key] else { return }
         slots[key] = .open
+        if until != nil { timed -= 1 }
         continuation.resume(returning: outcome)
+    }
+
+    /// Ends the waits whose time is over and those of `canceled`; when the next one's time is over, if one waits still.
+    mutating func expire(now: ContinuousClock.Instant, canceled: Set<UInt64>) -> ContinuousClock.Instant? {
+        var next: ContinuousClock.Instant?
+        for (key, slot) in slots {
+            guard case .waiting(let ticket, let until?, _) = slot else { continue }
+            if canceled.contains(ticket) {
+                expire(key, ticket: ticket, .canceled)
+            } else if until <= now {
+                expire(key, ticket: ticket, .timedOut)
+            } else {
+                next = min(next ?? until, until)
+            }
+        }
+        return next
     }
 
     /// Answers every slot whose key begins with one of `prefixes`.

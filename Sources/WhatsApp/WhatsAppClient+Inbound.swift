@@ -6,6 +6,7 @@ enum Job: Sendable {
     case showCodes(references: [[UInt8]])
     case finishPairing(Node)
     case logIn
+    case takeReceipts
 }
 
 /// What arrives: at once what is quick, through the inbox what takes time.
@@ -27,7 +28,8 @@ extension WhatsAppClient {
             return .finishPairing(node)
         case .ping:
             write(Node("iq", ["to": node.attributes["from"] ?? .jid(.server), "type": "result", "id": node.attributes["id"]]))
-        case .receipt, .notification, .peerMessage:
+        case .receipt: return queue(receipt: node)
+        case .notification, .peerMessage:
             if case .dropped = connection?.inbox?.yield(node) { logger.warning("stanza dropped, too many at once") }
         case .drop: acknowledge(node)
         case .ignore: break
@@ -44,60 +46,21 @@ extension WhatsAppClient {
         case .showCodes(let references): await showCodes(references)
         case .finishPairing(let node): await finishPairing(node)
         case .logIn: await logIn()
+        case .takeReceipts: await takeReceipts()
         }
     }
 
-    /// Handles the inbox: receipts side by side, everything else one after another, since peer messages depend on their order.
+    /// Handles the inbox one after another, since peer messages depend on their order.
     func work(through inbox: AsyncStream<Node>) async {
         await withDiscardingTaskGroup { group in
             for await node in inbox {
                 switch node.tag {
-                case "receipt":
-                    if !receiptPermits.take() { await withCheckedContinuation { receiptPermits.wait($0) } }
-                    group.addTask {
-                        await self.take(receipt: node)
-                        await self.receiptDone()
-                    }
                 // A refill waits for the server's answer; the rest of the inbox does not wait with it.
                 case "notification" where node.child("count") != nil: group.addTask { await self.take(notification: node) }
                 case "notification": await take(notification: node)
                 default: await take(peerMessage: node)
                 }
             }
-        }
-    }
-
-    private func receiptDone() { receiptPermits.giveBack() }
-
-    private func take(receipt node: Node) async {
-        guard let credentials, let receipt = Receipt(node, own: credentials) else { return acknowledge(node) }
-        // A receipt of the account's own phone may precede the server's word, so only others prove that the server has the message.
-        if receipt.kind != .ownDevice {
-            for id in receipt.messageIDs { waits.resolve(Self.ackKey + id, .proven) }
-        }
-        if case .retry(let count) = receipt.kind {
-            guard let request = RetryRequest(node, count: count, device: receipt.device) else { return acknowledge(node) }
-            guard retries.admits(device: request.signalAddress, message: request.messageID, count: count, now: now()) else {
-                logger.info("retry not answered, too many")
-                return acknowledge(node)
-            }
-            guard await tell(receipt) else { return }
-            acknowledge(node)
-            await answer(request)
-        } else {
-            guard await tell(receipt) else { return }
-            acknowledge(node)
-        }
-    }
-
-    /// False when the observer could not take the receipt; it is not acknowledged then, and comes again after a reconnect.
-    private func tell(_ receipt: Receipt) async -> Bool {
-        do {
-            try await observer.received(receipt)
-            return true
-        } catch {
-            logger.warning("receipt could not be recorded")
-            return false
         }
     }
 

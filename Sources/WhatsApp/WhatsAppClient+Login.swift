@@ -1,3 +1,4 @@
+import Primitives
 import SignalProtocol
 import WhatsAppWire
 
@@ -66,8 +67,11 @@ extension WhatsAppClient {
             // After a lost answer the same keys go again.
             var keys = try await store.unuploadedPreKeys(limit: wanted)
             if keys.count < wanted { keys += try await newPreKeys(wanted - keys.count, uploaded: false) }
+            Failpoint.hit(.preKeysMade)
             try await upload(keys, credentials)
+            Failpoint.hit(.preKeysUploaded)
             try await store.commit(DeviceChanges(uploadedPreKeys: keys.map(\.id)))
+            Failpoint.hit(.preKeysRecorded)
         } catch let failure as RequestFailure {
             logger.warning("prekeys were not uploaded", metadata: ["error.code": "\(failure.serverCode)"])
         } catch {

@@ -1,13 +1,18 @@
+import Primitives
 import SignalProtocol
 import WhatsAppWire
 
 /// Answering a device that could not decrypt (protocol.md 12.4): repair its session first, then send the kept plaintext to it alone, under the same id.
 extension WhatsAppClient {
-    func answer(_ request: RetryRequest) async {
+    /// False when nothing could be read or stored: the device must ask again.
+    func answer(_ request: RetryRequest) async -> Bool {
         do {
             try await repairAndResend(request)
+            return true
         } catch {
             logger.warning("retry could not be answered")
+            // What the server or the device is to blame for will not be better the next time.
+            return error is RequestFailure || error is SignalError || error is WireError
         }
     }
 
@@ -41,7 +46,9 @@ extension WhatsAppClient {
         let plaintext = isOwn ? try OutgoingPlaintext.ownCopy(of: sent.message, destination: sent.recipient) : sent.message
         try sealed.add(plaintext, for: device, record: record, bundle: bundle, replacing: bundle != nil)
         guard let copy = sealed.copies.first else { return }
+        Failpoint.hit(.retryBegin)
         try await store.commit(sealed.changes)
+        Failpoint.hit(.retryAnswered)
         write(Self.answer(to: request, sent: sent, copy: copy, accountRecord: credentials.accountRecord))
         for _ in 0..<sealed.changedIdentities { await observer.identityChanged() }
     }

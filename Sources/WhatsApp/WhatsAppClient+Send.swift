@@ -19,8 +19,22 @@ extension WhatsAppClient {
         let key = Self.ackKey + message.id
         guard waits.open(key) else { throw SendFailure(.notReady, detail: "id in flight") }
         defer { waits.close(key) }
+        var timings = SendTimings()
+        do throws(SendFailure) {
+            var acknowledgement = try await deliver(message, key: key, timings: &timings, preWire: preWire)
+            acknowledgement.timings = timings
+            return acknowledgement
+        } catch {
+            var failure = error
+            failure.timings = timings
+            throw failure
+        }
+    }
 
-        var sent = try await transmit(message, build: 1, refresh: false, only: nil, preWire: preWire)
+    private func deliver(
+        _ message: OutgoingMessage, key: String, timings: inout SendTimings, preWire: @Sendable (PreWire) async throws -> Void
+    ) async throws(SendFailure) -> Acknowledgement {
+        var sent = try await transmit(message, build: 1, refresh: false, only: nil, timings: &timings, preWire: preWire)
         var verdict = try await awaitAck(of: message.id)
         if case .refused(let code) = verdict, code == 479 || code == 400 {
             try await stored { [sent] store in
@@ -28,7 +42,7 @@ extension WhatsAppClient {
                 try await store.forgetDevices(user: sent.own.description)
             }
             waits.reopen(key)
-            sent = try await transmit(message, build: 2, refresh: true, only: nil, preWire: preWire)
+            sent = try await transmit(message, build: 2, refresh: true, only: nil, timings: &timings, preWire: preWire)
             verdict = try await awaitAck(of: message.id)
         }
         switch verdict {
@@ -37,7 +51,7 @@ extension WhatsAppClient {
         case .accepted(let time, let hash):
             let acknowledgement = Acknowledgement(time: time, recipientDevices: sent.recipientDevices.count)
             guard let hash, hash != sent.hash else { return acknowledgement }
-            await completeDevices(of: message, sent: sent, preWire: preWire)
+            await completeDevices(of: message, sent: sent, timings: &timings, preWire: preWire)
             return acknowledgement
         }
     }
@@ -77,9 +91,18 @@ extension WhatsAppClient {
 
     /// Resolves, encrypts, commits and writes. `only` restricts the stanza to these devices.
     private func transmit(
-        _ message: OutgoingMessage, build: Int, refresh: Bool, only: [JID]?, preWire: @Sendable (PreWire) async throws -> Void
+        _ message: OutgoingMessage, build: Int, refresh: Bool, only: [JID]?, timings: inout SendTimings,
+        preWire: @Sendable (PreWire) async throws -> Void
     ) async throws(SendFailure) -> Transmission {
         guard let credentials else { throw SendFailure(.notReady) }
+        var phase: WritableKeyPath<SendTimings, Duration> = \.resolve
+        var since = ContinuousClock.now
+        defer { timings[keyPath: phase] += since.duration(to: .now) }
+        func enter(_ next: WritableKeyPath<SendTimings, Duration>, _ timings: inout SendTimings) {
+            let now = ContinuousClock.now
+            timings[keyPath: phase] += since.duration(to: now)
+            (phase, since) = (next, now)
+        }
         let (lid, phone) = try await resolve(message.recipientNumber, refresh: refresh)
         let own = credentials.lid.bare
         let lists = try await devices(of: [lid, own], refresh: refresh)
@@ -93,10 +116,27 @@ extension WhatsAppClient {
         let plaintext: OutgoingPlaintext
         do throws(WireError) { plaintext = try OutgoingPlaintext(message, destination: lid) } catch { throw SendFailure(.encodeFailed, cause: error) }
 
-        let bundles = try await bundlesNeeded(for: targets.all, always: refresh)
-        if !signalLock.take() { await withCheckedContinuation { signalLock.wait($0) } }
+        let addresses = targets.all.map(\.signalAddress)
+        var bundles = refresh ? try await fetchedBundles(for: targets.all) : [:]
+        enter(\.encrypt, &timings)
+        await lockSignals()
         defer { signalLock.giveBack() }
-        let sealed = try await encrypt(plaintext, for: targets, bundles: bundles, replacing: refresh, credentials)
+        // Cut off while it waited its turn: nothing of it has left.
+        guard !Task.isCancelled else { throw SendFailure(.canceled) }
+        var records = try await stored { try await $0.signalRecords(for: addresses) }
+        let strangers = refresh ? [] : targets.all.filter { records[$0.signalAddress]?.session?.isEmpty ?? true }
+        if !strangers.isEmpty {
+            enter(\.resolve, &timings)
+            // Nobody waits for the server with us; what was read may be another one's past afterwards.
+            signalLock.giveBack()
+            var failure: SendFailure?
+            do throws(SendFailure) { bundles = try await fetchedBundles(for: strangers) } catch { failure = error }
+            enter(\.encrypt, &timings)
+            await lockSignals()
+            if let failure { throw failure }
+            records = try await stored { try await $0.signalRecords(for: addresses) }
+        }
+        let sealed = try encrypt(plaintext, for: targets, records: records, bundles: bundles, replacing: refresh, credentials)
         let stanza = Self.stanza(message, to: lid, phone: phone, copies: sealed.copies, accountRecord: credentials.accountRecord)
         let encoded: [UInt8]
         do throws(WireError) { encoded = try NodeCodec.encode(stanza) } catch { throw SendFailure(.encodeFailed, cause: error) }
@@ -104,13 +144,22 @@ extension WhatsAppClient {
         let kept = SentMessage(
             id: message.id, recipient: lid, number: message.recipientNumber, message: plaintext.forRecipient, stanzaType: message.stanzaType,
             mediaType: message.mediaType)
+        enter(\.commit, &timings)
+        if Sabotage.sendBeforeCommit.isOn { writeEncoded(encoded) }
         do {
-            try await preWire(PreWire(changes: sealed.changes, sent: kept, stanza: encoded, build: build, recipientDevices: recipients.count))
+            try await preWire(
+                PreWire(
+                    changes: sealed.changes, sent: kept, stanza: encoded, build: build, recipientDevices: recipients.count,
+                    deviceNumbers: recipients.map { Int($0.device) }))
         } catch {
             throw SendFailure(.preWireFailed, cause: error)
         }
-        guard writeEncoded(encoded) else { throw SendFailure(.disconnected, detail: "after pre-wire") }
-        if Failpoint.written.isArmed, await flushed() { Failpoint.hit(.written) }
+        guard Sabotage.sendBeforeCommit.isOn || writeEncoded(encoded) else { throw SendFailure(.disconnected, detail: "after pre-wire") }
+        if Failpoint.written.isArmed, await flushed() {
+            // Time for the server to read it: a process that dies takes back what nobody has read.
+            await sleep(.milliseconds(50))
+            Failpoint.hit(.written)
+        }
         for _ in 0..<sealed.changedIdentities { await observer.identityChanged() }
         return Transmission(lid: lid, own: own, recipientDevices: recipients, hash: ParticipantHash.phash(all))
     }
@@ -119,7 +168,7 @@ extension WhatsAppClient {
         let key = Self.ackKey + id
         var isProven = false
         while true {
-            switch await outcome(of: key, within: isProven ? configuration.lateAckGrace : configuration.ackTimeout) {
+            switch await answer(to: key, within: isProven ? configuration.lateAckGrace : configuration.ackTimeout) {
             case .answer(let node):
                 if let text = node.string("error"), !isProven { return .refused(Int(text) ?? 0) }
                 return .accepted(node.unixTime("t"), hash: node.string("phash"))
@@ -139,7 +188,9 @@ extension WhatsAppClient {
     }
 
     /// The server knows other devices than we used. The lists are dropped; only a recipient whose phone was missing gets the message again, once, same id.
-    private func completeDevices(of message: OutgoingMessage, sent: Transmission, preWire: @Sendable (PreWire) async throws -> Void) async {
+    private func completeDevices(
+        of message: OutgoingMessage, sent: Transmission, timings: inout SendTimings, preWire: @Sendable (PreWire) async throws -> Void
+    ) async {
         logger.info("device list was stale")
         do throws(SendFailure) {
             try await stored { store in
@@ -151,32 +202,30 @@ extension WhatsAppClient {
             let missing = fresh.filter { !sent.recipientDevices.contains($0) }
             guard missing.contains(where: { $0.isPrimaryDevice }) else { return }
             waits.reopen(Self.ackKey + message.id)
-            _ = try await transmit(message, build: 2, refresh: false, only: missing, preWire: preWire)
+            _ = try await transmit(message, build: 2, refresh: false, only: missing, timings: &timings, preWire: preWire)
             _ = try await awaitAck(of: message.id)
         } catch {
             logger.warning("devices that were missing did not get the message")
         }
     }
 
-    /// Bundles of the devices that have no session, or of all of them.
-    private func bundlesNeeded(for devices: [JID], always: Bool) async throws(SendFailure) -> [JID: PreKeyBundle] {
-        var needed = devices
-        if !always {
-            let records = try await stored { try await $0.signalRecords(for: devices.map(\.signalAddress)) }
-            needed = devices.filter { records[$0.signalAddress]?.session?.isEmpty ?? true }
-        }
-        guard !needed.isEmpty else { return [:] }
+    /// Waits for this device's turn to advance its Signal sessions; `signalLock.giveBack()` ends it.
+    private func lockSignals() async {
+        if !signalLock.take() { await withCheckedContinuation { signalLock.wait($0) } }
+    }
+
+    private func fetchedBundles(for devices: [JID]) async throws(SendFailure) -> [JID: PreKeyBundle] {
         do throws(RequestFailure) {
-            return try await fetchBundles(for: needed)
+            return try await fetchBundles(for: devices)
         } catch {
             throw Self.resolveFailure(error)
         }
     }
 
     private func encrypt(
-        _ plaintext: OutgoingPlaintext, for targets: FanOut, bundles: [JID: PreKeyBundle], replacing: Bool, _ credentials: DeviceCredentials
-    ) async throws(SendFailure) -> SealedCopies {
-        let records = try await stored { try await $0.signalRecords(for: targets.all.map(\.signalAddress)) }
+        _ plaintext: OutgoingPlaintext, for targets: FanOut, records: [SignalAddress: SignalRecord], bundles: [JID: PreKeyBundle], replacing: Bool,
+        _ credentials: DeviceCredentials
+    ) throws(SendFailure) -> SealedCopies {
         var sealed = SealedCopies(own: credentials.identity, random: random)
         for device in targets.all {
             let isRecipient = targets.recipient.contains(device)
@@ -210,7 +259,13 @@ extension WhatsAppClient {
 
 /// The devices that get a copy.
 private struct FanOut: Sendable {
-    var recipient: [JID]
-    var own: [JID]
-    var all: [JID] { recipient + own.filter { !recipient.contains($0) } }
+    let recipient: [JID]
+    let own: [JID]
+    let all: [JID]
+
+    init(recipient: [JID], own: [JID]) {
+        self.recipient = recipient
+        self.own = own
+        all = recipient + own.filter { !recipient.contains($0) }
+    }
 }

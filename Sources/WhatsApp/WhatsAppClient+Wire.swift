@@ -68,7 +68,7 @@ extension WhatsAppClient {
     /// False when there is no open connection; then nothing left.
     @discardableResult
     func writeEncoded(_ encoded: [UInt8]) -> Bool {
-        guard connection?.end == nil, connection?.link.isOpen == true else { return false }
+        guard connection?.end == nil, connection?.link.isOpen == true, configuration.mayWrite() else { return false }
         do throws(WireError) {
             guard let sealed = try connection?.link.seal(encoded) else { return false }
             writeFrame(sealed)
@@ -84,7 +84,27 @@ extension WhatsAppClient {
         write(WebSocketFrame(fin: true, opcode: .binary, maskKey: .random(), data: ByteBuffer(bytes: bytes)))
     }
 
+    /// What `body` writes leaves together: one hand-over to the socket instead of one for each.
+    func writeTogether(_ body: () -> Void) {
+        guard connection != nil, connection?.held == nil else { return body() }
+        connection?.held = []
+        body()
+        let frames = connection?.held ?? []
+        connection?.held = nil
+        guard let channel = connection?.channel, let last = frames.last else { return }
+        let written = channel.eventLoop.makePromise(of: Void.self)
+        connection?.lastWrite = written.futureResult
+        channel.eventLoop.execute {
+            for frame in frames.dropLast() { channel.write(frame, promise: nil) }
+            channel.writeAndFlush(last, promise: written)
+        }
+    }
+
     private func write(_ frame: WebSocketFrame) {
+        if connection?.held != nil {
+            connection?.held?.append(frame)
+            return
+        }
         let write = connection?.channel.writeAndFlush(frame)
         connection?.lastWrite = write
     }
@@ -102,17 +122,18 @@ extension WhatsAppClient {
 
     /// Asks the server something; the stanza gets its id here.
     func request(_ stanza: Node, timeout: Duration) async throws(RequestFailure) -> Node {
-        guard var current = connection, current.end == nil, current.link.isOpen else { throw .notConnected }
-        current.lastRequest += 1
-        connection?.lastRequest = current.lastRequest
-        let id = "\(current.requestPrefix)-\(current.lastRequest)"
+        guard let prefix = connection?.requestPrefix, connection?.end == nil, connection?.isOver == false, connection?.link.isOpen == true else {
+            throw .notConnected
+        }
+        connection?.lastRequest += 1
+        let id = "\(prefix)-\(connection?.lastRequest ?? 0)"
         let key = Self.requestKey + id
         guard waits.open(key) else { throw .notConnected }
         defer { waits.close(key) }
         var stanza = stanza
         stanza.attributes["id"] = .string(id)
         write(stanza)
-        switch await outcome(of: key, within: timeout) {
+        switch await answer(to: key, within: timeout) {
         case .answer(let node):
             guard node.string("type") == "error" else { return node }
             throw .refused(code: node.child("error")?.smallNumber("code") ?? 0)

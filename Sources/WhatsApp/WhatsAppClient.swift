@@ -3,6 +3,7 @@ package import Logging
 import NIOCore
 import NIOWebSocket
 package import Primitives
+import Synchronization
 import WhatsAppWire
 
 /// One linked device of one WhatsApp account: pairs, connects, sends, reports receipts. It never reads anybody's messages.
@@ -33,6 +34,10 @@ package actor WhatsAppClient {
     /// Logged in and active: messages may leave.
     var isReady = false
     var waits = WaitTable()
+    /// Waits for somebody to wait for an answer.
+    private var timeKeeper: CheckedContinuation<Void, Never>?
+    /// Tickets of waits whose task was cancelled.
+    private let canceledTickets = Mutex(Set<UInt64>())
     var retries = RetryPolicy()
     /// Decryption failures answered per peer message (protocol.md 12.5); at most 256 ids.
     var peerFailures: [String: Int] = [:]
@@ -42,6 +47,7 @@ package actor WhatsAppClient {
     private var isStopping = false
     private var isRunning = false
     private var finishWaiters: [CheckedContinuation<Void, Never>] = []
+    private var sendWaiters: [CheckedContinuation<Void, Never>] = []
     private var lastState: ConnectionState?
     private var policy = ReconnectPolicy()
     private var attempt: DialAttempt?
@@ -50,7 +56,7 @@ package actor WhatsAppClient {
     /// Why the last connection that ended for a known reason did.
     private var lastEnd: LinkEnd?
     private var lastGeneration: UInt64 = 0
-    var receiptPermits = Permits(32)
+    var retryPermits = Permits(32)
     /// Held from "next prekey id" to "prekey stored": no id is used twice.
     var preKeyLock = Permits(1)
     /// Held from "load session" to "bytes handed over": one ratchet step at a time, in the order of the wire (protocol.md 9.9).
@@ -80,11 +86,15 @@ package actor WhatsAppClient {
     package func run() async {
         guard !isRunning else { return }
         isRunning = true
-        defer {
-            isRunning = false
-            for waiter in finishWaiters { waiter.resume() }
-            finishWaiters = []
-        }
+        await connectAgainAndAgain()
+        // What was being sent may still be committing; the next client for this device begins after that.
+        if sendsInFlight > 0 { await withCheckedContinuation { sendWaiters.append($0) } }
+        isRunning = false
+        for waiter in finishWaiters { waiter.resume() }
+        finishWaiters = []
+    }
+
+    private func connectAgainAndAgain() async {
         while true {
             guard !isStopping, !Task.isCancelled else { return await report(.stopped) }
             let end = await connectOnce()
@@ -101,9 +111,10 @@ package actor WhatsAppClient {
 
     /// Stops cleanly: no new sends, outstanding acknowledgements are waited for up to the configured time, then the connection is closed.
     /// Returns when `run()` is done. A second call waits for the same.
-    package func stop() async {
+    /// - Parameter drains: false: nothing is waited for; the connection is closed at once.
+    package func stop(drains: Bool = true) async {
         isStopping = true
-        if sendsInFlight > 0, waits.open(Self.drained) {
+        if drains, sendsInFlight > 0, waits.open(Self.drained) {
             _ = await outcome(of: Self.drained, within: configuration.stopTimeout)
             waits.close(Self.drained)
         }
@@ -140,7 +151,39 @@ package actor WhatsAppClient {
 
     // MARK: Waiting
 
-    /// Waits for an answer to an open slot, `limit` at most. The slot stays open until it is closed.
+    /// Waits for the server's answer to an open slot, `limit` at most and at most a quarter of a second longer. The slot stays open until it is
+    /// closed. One timer serves all waits of a connection (``keepTime()``), and none runs while nobody waits.
+    func answer(to key: String, within limit: Duration) async -> WaitTable.Outcome {
+        let ticket = waits.makeTicket()
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                waits.park(key, ticket: ticket, until: .now + limit, continuation)
+                timeKeeper?.resume()
+                timeKeeper = nil
+            }
+        } onCancel: {
+            canceledTickets.withLock { _ = $0.insert(ticket) }
+        }
+    }
+
+    /// Ends the waits for answers whose time is over or whose task was cancelled, as long as the connection lives.
+    private func keepTime() async {
+        while !Task.isCancelled {
+            guard waits.timed > 0 else {
+                await withCheckedContinuation { timeKeeper = $0 }
+                continue
+            }
+            let canceled = canceledTickets.withLock { canceled in
+                defer { canceled = [] }
+                return canceled
+            }
+            let now = ContinuousClock.now
+            guard let next = waits.expire(now: now, canceled: canceled) else { continue }
+            do { try await clock.sleep(for: min(next - now, Self.timeStep)) } catch { return }
+        }
+    }
+
+    /// Waits for an open slot of this process's own, `limit` at most. The slot stays open until it is closed.
     func outcome(of key: String, within limit: Duration) async -> WaitTable.Outcome {
         let ticket = waits.makeTicket()
         async let _: Void = expire(key, ticket: ticket, after: limit)
@@ -183,9 +226,13 @@ package actor WhatsAppClient {
 
     func sendEnded() {
         sendsInFlight -= 1
-        if sendsInFlight == 0 { waits.resolve(Self.drained, .canceled) }
+        guard sendsInFlight == 0 else { return }
+        waits.resolve(Self.drained, .canceled)
+        for waiter in sendWaiters { waiter.resume() }
+        sendWaiters = []
     }
 
+    private static let timeStep: Duration = .milliseconds(250)
     private static let drained = "client:drained"
     private static let paused = "client:paused"
 
@@ -267,6 +314,7 @@ package actor WhatsAppClient {
         hello = []
         await withDiscardingTaskGroup { group in
             group.addTask { await self.watchHandshake() }
+            group.addTask { await self.keepTime() }
             group.addTask { await self.work(through: inbox) }
             do {
                 for try await frame in inbound {
@@ -277,11 +325,14 @@ package actor WhatsAppClient {
             } catch {
                 // The network's end of the connection; what it means is decided by `connection.end`.
             }
-            // Whoever waits for an answer must know before the child tasks are awaited.
+            // Whoever waits for an answer must know before the child tasks are awaited, and nobody may begin to wait any more.
             isReady = false
+            connection?.isOver = true
             waits.resolveAll(prefixes: [Self.requestKey, Self.ackKey], .disconnected)
             connection?.inbox?.finish()
             group.cancelAll()
+            timeKeeper?.resume()
+            timeKeeper = nil
         }
     }
 

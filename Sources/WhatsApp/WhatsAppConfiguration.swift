@@ -35,6 +35,8 @@ package struct WhatsAppConfiguration: Sendable {
     package var refillPreKeys: Int
     /// Awaited before every dial: the place for a node-wide limit on logins.
     package var admission: @Sendable () async -> Void
+    /// Asked immediately before each stanza is written; false: it does not leave.
+    package var mayWrite: @Sendable () -> Bool
 
     package init(
         url: String, rootKey: PublicKey, version: ClientVersion = .known, deviceName: String = "Gateway",
@@ -46,6 +48,7 @@ package struct WhatsAppConfiguration: Sendable {
         self.deviceName = deviceName
         self.expectedNumber = expectedNumber
         self.admission = admission
+        mayWrite = { true }
         pairingRounds = 3
         firstCode = .seconds(60)
         laterCode = .seconds(20)
@@ -55,7 +58,7 @@ package struct WhatsAppConfiguration: Sendable {
         handshakeTimeout = .seconds(20)
         requestTimeout = .seconds(30)
         ackTimeout = .seconds(75)
-        stopTimeout = .seconds(5)
+        stopTimeout = .seconds(2)
         lateAckGrace = .seconds(2)
         firstPreKeys = 812
         refillPreKeys = 50

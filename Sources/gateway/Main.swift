@@ -41,8 +41,8 @@ struct GatewayCommand: AsyncParsableCommand {
         commandName: "gateway", abstract: "Sends WhatsApp messages for programs, over your own paired senders.",
         subcommands: [
             ServeCommand.self, SandboxCommand.self, MigrateCommand.self, DoctorCommand.self, ConfigCommand.self, CronCommand.self,
-            AccountCommand.self,
-            KeyCommand.self, SenderCommand.self, SendCommand.self, MessageCommand.self,
+            AccountCommand.self, KeyCommand.self, SenderCommand.self, PoolCommand.self, RouteCommand.self, SendCommand.self,
+            MessageCommand.self,
         ])
 }
 

@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import Primitives
 import Proof
 import Simulator
@@ -7,28 +8,78 @@ import Simulator
 struct Campaign {
     let gateway: GatewayProcess
     let simulator: WhatsAppSimulator
-    let sabotage: String?
     private var generator: SplitMix
     private var key = ""
     /// Nonce → message id and recipient.
     private var sent: [String: (id: String, number: String)] = [:]
     private var killCount = 0
 
-    init(gateway: GatewayProcess, simulator: WhatsAppSimulator, sabotage: String?, seed: UInt64) {
+    init(gateway: GatewayProcess, simulator: WhatsAppSimulator, seed: UInt64) {
         self.gateway = gateway
         self.simulator = simulator
-        self.sabotage = sabotage
         generator = SplitMix(state: seed)
     }
 
-    mutating func run(kills: Int, messages: Int) async throws -> KillMatrix.Result {
+    /// A gateway with its own database, killed at any moment: the server that it leaves behind is taken over by its next start.
+    static func run(kills: Int, messages: Int, seed: UInt64) async throws -> Result {
+        var logger = Logger(label: "prove")
+        logger.logLevel = .error
+        let simulator = try await WhatsAppSimulator.start(logger: logger)
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("kill-matrix-\(UUID().uuidString.prefix(8))").path
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
+        let gateway = GatewayProcess(
+            binary: World.binary, dataDirectory: directory, port: try LoopbackPort.free(), simulator: simulator.webSocketURL,
+            settings: GatewayProcess.shortLeases)
+        var campaign = Campaign(gateway: gateway, simulator: simulator, seed: seed)
+        do {
+            let result = try await campaign.run(kills: kills, messages: messages)
+            await gateway.stop()
+            await simulator.stop()
+            if result.isClean { try FileManager.default.removeItem(atPath: directory) } else { print("data and log: \(directory)") }
+            return result
+        } catch {
+            await gateway.kill()
+            await simulator.stop()
+            print("data and log: \(directory)")
+            throw error
+        }
+    }
+
+    private mutating func run(kills: Int, messages: Int) async throws -> Result {
         key = try await gateway.makeTestKey(account: "Kill matrix")
-        try await gateway.start(sabotage: sabotage)
+        try await gateway.start()
         for label in ["one", "two"] { _ = try await Pairing(port: gateway.port, key: key, simulator: simulator).pair(label) }
 
-        for point in Failpoint.allCases { try await killAt(point) }
+        for point in [.accepted, .prepared, .onWire, .written, .acknowledged, .sent, .delivered, .read] as [Failpoint] { try await killAt(point) }
         try await killAtRandom(kills, messages: messages)
         return try await reckon()
+    }
+
+    /// What the recipients saw.
+    struct Result {
+        var title: String
+        var accepted = 0
+        var kills = 0
+        var shownOnce = 0
+        var lost: [String] = []
+        var shownTwice: [String] = []
+        var unexpected = 0
+        var unsettled: [String] = []
+
+        var isClean: Bool { lost.isEmpty && shownTwice.isEmpty && unexpected == 0 && unsettled.isEmpty && shownOnce > 0 }
+
+        var table: String {
+            """
+            \(title)
+              accepted            \(accepted)
+              kill -9             \(kills)
+              (device, nonce) ok  \(shownOnce)
+              lost                \(lost.count) \(lost.prefix(3).joined(separator: " "))
+              shown twice         \(shownTwice.count) \(shownTwice.prefix(3).joined(separator: " "))
+              unexpected          \(unexpected)
+              not settled         \(unsettled.count) \(unsettled.prefix(3).joined(separator: " "))
+            """
+        }
     }
 
     // MARK: Steps
@@ -36,11 +87,11 @@ struct Campaign {
     /// One message during which the gateway kills itself right after a state transition; then it starts again.
     private mutating func killAt(_ point: Failpoint) async throws {
         await gateway.stop()
-        try await gateway.start(failpoint: point.rawValue, sabotage: sabotage)
+        try await gateway.start(failpoint: point.rawValue)
         await post(retrying: false)
         guard try await gateway.waitForDeath(timeout: .seconds(60)) else { throw ProofFailure("failpoint \(point.rawValue) was never reached") }
         killCount += 1
-        try await gateway.start(sabotage: sabotage)
+        try await gateway.start()
         await post(retrying: true)
     }
 
@@ -51,7 +102,7 @@ struct Campaign {
             try await ContinuousClock().sleep(for: .milliseconds(Int(generator.next() % 250)))
             await gateway.kill()
             killCount += 1
-            try await gateway.start(sabotage: sabotage)
+            try await gateway.start()
             await post(retrying: true)
         }
     }
@@ -82,10 +133,10 @@ struct Campaign {
         generator.next() % 3 == 0 ? "628110020001" : "6281\(10_000_000 + generator.next() % 40 * 17 + 10)"
     }
 
-    private mutating func reckon() async throws -> KillMatrix.Result {
+    private mutating func reckon() async throws -> Result {
         for _ in 0..<20 where !unanswered.isEmpty { await post(retrying: true) }
         var open = Set(sent.values.map(\.id))
-        var result = KillMatrix.Result(title: sabotage.map { "kill matrix, sabotage \($0)" } ?? "kill matrix")
+        var result = Result(title: "seeded kill -9 of one gateway with its own database")
         let clock = ContinuousClock()
         let end = clock.now.advanced(by: .seconds(180))
         while !open.isEmpty && clock.now < end {

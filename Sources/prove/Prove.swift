@@ -7,7 +7,8 @@ import Foundation
 @main
 struct Prove: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "prove", abstract: "Runs the long evidence and prints its tables.", subcommands: [Vectors.self, KillMatrix.self, Privacy.self])
+        commandName: "prove", abstract: "Runs the long evidence and prints its tables.",
+        subcommands: [Vectors.self, Simulate.self, KillMatrix.self, Nodes.self, Faults.self, Soak.self, Privacy.self])
 }
 
 /// `prove vectors [DIR]`: conformance vectors, ours or any folder of the same formats.

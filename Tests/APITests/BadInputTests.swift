@@ -66,6 +66,23 @@ import Testing
             Case("in a year", TestAPI.message(more: #", "expires_at": "2027-05-28T20:26:40Z""#), 422, "invalid_request", "/expires_at too_late"),
             Case("an empty reference", TestAPI.message(more: #", "reference": """#), 422, "invalid_request", "/reference empty"),
             Case("another policy", TestAPI.message(more: #", "route": {"policy": "best"}"#), 422, "invalid_request", "/route/policy unsupported"),
+            Case(
+                "a policy without a choice", TestAPI.message(more: #", "route": {"policy": "explicit"}"#), 422, "invalid_request",
+                "/route/policy conflict"),
+            Case("another priority", TestAPI.message(more: #", "priority": "urgent""#), 422, "invalid_request", "/priority invalid_value"),
+            Case("another store", TestAPI.message(more: #", "store": "all""#), 422, "invalid_request", "/store invalid_value"),
+            Case("not a time to send", TestAPI.message(more: #", "send_at": 5"#), 422, "invalid_request", "/send_at wrong_type"),
+            Case("sent in the past", TestAPI.message(more: #", "send_at": "2026-05-28T20:26:39Z""#), 422, "invalid_request", "/send_at too_early"),
+            Case("sent in 31 days", TestAPI.message(more: #", "send_at": "2026-06-28T20:26:41Z""#), 422, "invalid_request", "/send_at too_late"),
+            Case(
+                "over before it begins", TestAPI.message(more: #", "send_at": "2026-05-29T10:00:00Z", "expires_at": "2026-05-29T09:00:00Z""#), 422,
+                "invalid_request", "/expires_at too_early"),
+            Case("a short ttl", TestAPI.message(more: #", "ttl": 29"#), 422, "invalid_request", "/ttl too_early"),
+            Case("a long ttl", TestAPI.message(more: #", "ttl": 604801"#), 422, "invalid_request", "/ttl too_late"),
+            Case("half a second", TestAPI.message(more: #", "ttl": 30.5"#), 422, "invalid_request", "/ttl invalid_value"),
+            Case(
+                "two ends", TestAPI.message(more: #", "ttl": 60, "expires_at": "2026-05-28T20:36:40Z""#), 422, "invalid_request", "/ttl conflict"),
+            Case("no flag", TestAPI.message(more: #", "fail_fast": "yes""#), 422, "invalid_request", "/fail_fast wrong_type"),
             Case("no pool id", TestAPI.message(more: #", "route": {"pool": "x"}"#), 422, "invalid_request", "/route/pool invalid_id"),
         ]
         + ["08123456789", "628123456789", "+0812345678", "+628", "+6281234567890123", "+62 812 3456", "+62812345678a", "+٦٢٨١٢٣٤٥٦٧", "", "+"].map {
@@ -90,6 +107,7 @@ import Testing
 
     @Test func `headers that are not right are refused and leave no row`() async throws {
         try await withAPI { api in
+            let live = try await api.addLive().key
             let before = try await api.rows()
             for type in ["text/plain", "application/jsonp", "application/x-www-form-urlencoded"] {
                 let answer = try await api.call(.post, "/v1/messages", TestAPI.message(), headers: ["Content-Type": type])
@@ -97,7 +115,8 @@ import Testing
             }
             for key in [String(repeating: "k", count: 256), "schlüssel"] {
                 for path in ["/v1/messages", "/v1/senders", "/v1/senders/\(api.sender)/pairing", "/v1/account/close"] {
-                    let answer = try await api.call(.post, path, TestAPI.message(), headers: ["Idempotency-Key": key])
+                    let answer = try await api.call(
+                        .post, path, TestAPI.message(), key: path.contains("close") ? live : nil, headers: ["Idempotency-Key": key])
                     #expect(answer.status == 400 && answer.code == "invalid_idempotency_key")
                 }
             }

@@ -17,12 +17,21 @@ import Web
         }
         let page = try Repository.text("Sources/gateway/Docs/errors/invalid_request.md")
         for code in InvalidMessage.Code.allCases { #expect(page.contains("`\(code.rawValue)`")) }
+        for code in SettingsProblem.Code.allCases { #expect(page.contains("`\(code.rawValue)`"), "\(code.rawValue)") }
     }
 
     @Test func `the closed lists of openapi.yaml are those of the code`() throws {
         let contract = try Repository.text("Sources/gateway/Docs/openapi.yaml")
         #expect(contract.contains("enum: [\(MessageStatus.allCases.map(\.rawValue).joined(separator: ", "))]"))
         #expect(contract.contains("enum: [\(MessageEvent.Kind.allCases.map(\.rawValue).joined(separator: ", "))]"))
+        let policies = RoutingPolicy.allCases.map(\.rawValue)
+        #expect(contract.contains("enum: [\(policies.joined(separator: ", "))]"))
+        #expect(contract.contains("enum: [\(RoutingPolicy.ofPools.map(\.rawValue).joined(separator: ", ")), null]"))
+        let limits = LimitCode.allCases.map(\.rawValue)
+        #expect(contract.contains("enum: [\(limits.joined(separator: ", ")), null]"))
+        #expect(contract.contains("enum: [\((RouteVerdict.allCases.map(\.rawValue) + limits).joined(separator: ", "))]"))
+        #expect(contract.contains("enum: [\(SenderCondition.Code.allCases.map(\.rawValue).joined(separator: ", "))]"))
+        #expect(contract.contains("enum: [\(MessageAttempt.Outcome.allCases.map(\.rawValue).joined(separator: ", "))]"))
     }
 
     @Test func `answers have the members that openapi.yaml declares, and those that it requires`() async throws {
@@ -38,10 +47,26 @@ import Web
             let problem = try await api.call(.post, "/v1/messages", "{}")
             let list = try await api.call(.get, "/v1/messages")
             let ready = try await api.call(.get, "/readyz")
+            let explanation = try await api.call(.post, "/v1/messages/explain", TestAPI.message())
+            let considered = (explanation.json["senders"] as? [[String: Any]])?.first ?? [:]
+            let batch = try await api.call(.post, "/v1/messages/batch", #"{"messages": [\#(TestAPI.message()), {}]}"#)
+            let results = batch.json["results"] as? [[String: Any]] ?? []
+            let found = try await api.call(.get, "/v1/messages/\(message.id)")
+            let pool = try await api.call(
+                .post, "/v1/pools", #"{"name": "a", "members": [{"sender": "\#(api.sender)", "prefixes": ["62"]}], "limits": {"per_day": 5}}"#)
+            let pools = try await api.call(.get, "/v1/pools")
+            let usage = sender.json["usage"] as? [String: Any] ?? [:]
+            let canceled = try await api.call(.post, "/v1/messages/\(message.id)/cancel")
 
             let answers: [(String, [String: Any])] = [
                 ("Message", message.json), ("Event", events.data.first ?? [:]), ("Sender", sender.json), ("Sender", made.json),
                 ("SenderState", sender.json["state"] as? [String: Any] ?? [:]), ("Pairing", pairing.json), ("Pairing", idle.json),
+                ("Explanation", explanation.json), ("ConsideredSender", considered), ("Verdict", considered["verdict"] as? [String: Any] ?? [:]),
+                ("BatchResult", batch.json), ("BatchItem", results.first ?? [:]), ("BatchItem", results.last ?? [:]), ("Message", found.json),
+                ("Message", results.first?["message"] as? [String: Any] ?? [:]), ("Problem", results.last?["problem"] as? [String: Any] ?? [:]),
+                ("Pool", pool.json), ("PoolMember", (pool.json["members"] as? [[String: Any]])?.first ?? [:]), ("PoolList", pools.json),
+                ("Condition", sender.json["condition"] as? [String: Any] ?? [:]), ("Usage", usage), ("Message", canceled.json),
+                ("Count", usage["per_day"] as? [String: Any] ?? [:]),
                 ("Problem", problem.json), ("MessageList", list.json), ("Readiness", ready.json),
             ]
             for (schema, answer) in answers {

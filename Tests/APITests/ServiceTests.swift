@@ -9,13 +9,15 @@ import Testing
     @Test func `closing asks for the account's own id, and afterwards the key is refused`() async throws {
         try await withAPI { api in
             _ = try await api.call(.post, "/v1/messages", TestAPI.message())
-            let wrong = try await api.call(.post, "/v1/account/close", #"{"confirm": "acc_1"}"#)
-            let absent = try await api.call(.post, "/v1/account/close", "{}")
+            let key = try await api.test.gateway.apiKeys.create(account: api.account, label: "live", test: false, now: api.test.now).secret
+            let wrong = try await api.call(.post, "/v1/account/close", #"{"confirm": "acc_1"}"#, key: key)
+            let absent = try await api.call(.post, "/v1/account/close", "{}", key: key)
             #expect(try await api.call(.get, "/v1/messages").status == 200)
             try await api.test.gateway.leases.release(node: "node-1", owned: [api.owner])
 
-            let closed = try await api.call(.post, "/v1/account/close", #"{"confirm": "\#(api.account)"}"#, headers: ["Idempotency-Key": "c"])
-            let again = try await api.call(.post, "/v1/account/close", #"{"confirm": "\#(api.account)"}"#, headers: ["Idempotency-Key": "c"])
+            let headers = ["Idempotency-Key": "c"]
+            let closed = try await api.call(.post, "/v1/account/close", #"{"confirm": "\#(api.account)"}"#, key: key, headers: headers)
+            let again = try await api.call(.post, "/v1/account/close", #"{"confirm": "\#(api.account)"}"#, key: key, headers: headers)
 
             #expect(wrong.status == 422 && wrong.code == "confirmation_mismatch" && wrong.places == ["/confirm mismatch"])
             #expect(absent.status == 422 && absent.places == ["/confirm required"])

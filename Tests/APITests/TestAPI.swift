@@ -38,10 +38,22 @@ struct TestAPI: Sendable {
         #"{"to": "\#(to)", "type": "text", "text": {"body": "\#(text)"}\#(more)}"#
     }
 
+    /// A sender of the account that is connected, in addition to `sender`.
+    func addSender(_ label: String) async throws -> Sender.ID { try await test.makeReadySender(account: account, label: label).sender }
+
+    /// A live sender of the account, not paired, and a live key.
+    func addLive() async throws -> (sender: Sender.ID, key: String) {
+        let sender = try await test.gateway.senders.create(account: account, label: "Live", test: false, now: test.now)
+        let key = try await test.gateway.apiKeys.create(account: account, label: "live", test: false, now: test.now)
+        return (sender.id, key.secret)
+    }
+
     /// Rows of every table that accepting a message or making a sender writes.
     func rows() async throws -> Int {
         var sum = 0
-        for table in ["messages", "message_bodies", "message_events", "outbox", "wire_ids", "idempotency", "senders", "pairings"] {
+        for table in [
+            "messages", "message_bodies", "message_events", "outbox", "wire_ids", "idempotency", "senders", "pairings", "pools",
+        ] {
             sum += try await test.count("SELECT 1 AS one FROM \(unescaped: table)")
         }
         return sum
@@ -72,13 +84,16 @@ struct Answer: Sendable {
     func header(_ name: String) -> String? { HTTPField.Name(name).flatMap { headers[$0] } }
 }
 
-func withAPI(_ setup: TestingSetup = .router, _ body: @escaping @Sendable (TestAPI) async throws -> Void) async throws {
+func withAPI(
+    _ setup: TestingSetup = .router, limits: RequestLimits = RequestLimits(), behindProxy: Bool = false,
+    _ body: @escaping @Sendable (TestAPI) async throws -> Void
+) async throws {
     try await withTestGateway { test in
         let (account, sender, owner) = try await test.makeReadySender()
         let key = try await test.gateway.apiKeys.create(account: account, label: "shop", test: true, now: test.now)
         let router = Hummingbird.Router(context: WebContext.self)
         let database = test.gateway.databases.api
-        Routes(gateway: test.gateway, maximumBody: TestAPI.maximumBody, now: { test.now }).add(to: router) {
+        Routes(gateway: test.gateway, maximumBody: TestAPI.maximumBody, limits: limits, behindProxy: behindProxy, now: { test.now }).add(to: router) {
             do {
                 try await database.execute("ready", "SELECT 1 AS ready", deadline: .seconds(2))
                 return []

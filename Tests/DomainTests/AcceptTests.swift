@@ -23,7 +23,8 @@ import Testing
             #expect(answers.count { !$0.replayed } == 1)
             #expect(try await test.count("SELECT 1 AS one FROM messages") == 1)
             #expect(try await test.count("SELECT 1 AS one FROM outbox") == 1)
-            #expect(try await test.count("SELECT 1 AS one FROM message_events") == 1)
+            let id = try #require(answers.first?.message.id)
+            #expect(try await test.gateway.messages.events(id, account: account)?.map(\.kind) == [.queued])
         }
     }
 

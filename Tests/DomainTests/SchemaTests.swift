@@ -102,43 +102,80 @@ import Testing
         }
     }
 
-    @Test func `the database refuses every pair of states that the machine does not list`() async throws {
-        let allowed: [MessageState: Set<MessageState>] = [
-            .scheduled: [.accepted, .canceled, .expired, .failed], .hold: [.accepted, .canceled, .expired],
-            .accepted: [.prepared, .canceled, .expired, .failed], .prepared: [.accepted, .onWire, .canceled, .expired, .failed],
-            .onWire: [.onWire, .sent, .delivered, .read, .failed, .unconfirmed], .sent: [.delivered, .read], .delivered: [.read],
-            .unconfirmed: [.delivered, .read],
-        ]
+    /// What each table lets a state change to; `prepared` concerns the queue alone.
+    private static let transitions: [(table: String, allowed: [MessageState: Set<MessageState>])] = [
+        (
+            "messages",
+            [
+                .scheduled: [.accepted, .canceled, .expired, .failed], .hold: [.accepted, .canceled, .expired],
+                .accepted: [.onWire, .canceled, .expired, .failed], .onWire: [.onWire, .sent, .delivered, .read, .failed, .unconfirmed],
+                .sent: [.delivered, .read], .delivered: [.read], .unconfirmed: [.delivered, .read],
+            ]
+        ),
+        (
+            "outbox",
+            [.scheduled: [.accepted], .hold: [.accepted], .accepted: [.prepared], .prepared: [.accepted, .onWire], .onWire: [.onWire]]
+        ),
+    ]
+
+    @Test func `both tables refuse every pair of states that the machine does not list, and every other beginning`() async throws {
         try await withTestGateway { test in
             let (account, _, _) = try await test.makeReadySender()
             let message = try await test.accept(account)
-            for old in MessageState.allCases {
+            for (table, allowed) in Self.transitions {
                 for new in MessageState.allCases {
-                    #expect(
-                        try await Self.moves(message.id, from: old, to: new, "", in: test) == allowed[old, default: []].contains(new),
-                        "\(old) to \(new)")
+                    for old in MessageState.allCases where allowed[old] != nil || table == "messages" && old != .prepared {
+                        #expect(
+                            try await Self.moves(message.id, in: table, from: old, to: new, "", test) == allowed[old, default: []].contains(new),
+                            "\(table): \(old) to \(new)")
+                    }
+                    #expect(try await Self.begins(message.id, in: table, as: new, test) == [.scheduled, .accepted].contains(new), "\(table): \(new)")
                 }
+                #expect(try await Self.moves(message.id, in: table, from: .onWire, to: .accepted, ", refusals = refusals + 1", test))
             }
-            #expect(try await Self.moves(message.id, from: .onWire, to: .accepted, ", refusals = refusals + 1", in: test))
         }
     }
 
-    private static func moves(_ id: Message.ID, from old: MessageState, to new: MessageState, _ more: String, in test: TestGateway) async throws
-        -> Bool
-    {
+    private static func moves(
+        _ id: Message.ID, in table: String, from old: MessageState, to new: MessageState, _ more: String, _ test: TestGateway
+    ) async throws -> Bool {
+        try await isAllowed(test) { transaction in
+            _ = try await transaction.execute("test.off", "SET LOCAL session_replication_role = replica")
+            _ = try await transaction.execute("test.old", "UPDATE \(unescaped: table) SET \(assignment(old, table)) WHERE message_id = \(id)")
+            _ = try await transaction.execute("test.on", "SET LOCAL session_replication_role = origin")
+            _ = try await transaction.execute(
+                "test.new", "UPDATE \(unescaped: table) SET \(assignment(new, table))\(unescaped: more) WHERE message_id = \(id)")
+        }
+    }
+
+    /// Takes the row out and puts it back in that state.
+    private static func begins(_ id: Message.ID, in table: String, as state: MessageState, _ test: TestGateway) async throws -> Bool {
+        try await isAllowed(test) { transaction in
+            _ = try await transaction.execute(
+                "test.copy", "CREATE TEMPORARY TABLE copied ON COMMIT DROP AS SELECT * FROM \(unescaped: table) WHERE message_id = \(id)")
+            _ = try await transaction.execute("test.gone", "DELETE FROM \(unescaped: table) WHERE message_id = \(id)")
+            _ = try await transaction.execute("test.state", "UPDATE copied SET \(assignment(state, table))")
+            _ = try await transaction.execute("test.insert", "INSERT INTO \(unescaped: table) SELECT * FROM copied")
+        }
+    }
+
+    private static func assignment(_ state: MessageState, _ table: String) -> SQL {
+        guard table == "outbox" else { return "state = \(state.rawValue)" }
+        return [.prepared, .onWire].contains(state) ? "state = \(state.rawValue), deadline = now()" : "state = \(state.rawValue), deadline = NULL"
+    }
+
+    /// Runs `body`, and rolls everything back.
+    private static func isAllowed(_ test: TestGateway, _ body: (Transaction) async throws -> Void) async throws -> Bool {
         struct RollBack: Error {}
         do {
             return try await test.owner.transaction { transaction -> Bool in
-                _ = try await transaction.execute("test.off", "SET LOCAL session_replication_role = replica")
-                _ = try await transaction.execute("test.old", "UPDATE messages SET state = \(old.rawValue) WHERE message_id = \(id)")
-                _ = try await transaction.execute("test.on", "SET LOCAL session_replication_role = origin")
-                _ = try await transaction.execute(
-                    "test.new", "UPDATE messages SET state = \(new.rawValue)\(unescaped: more) WHERE message_id = \(id)")
+                try await body(transaction)
                 throw RollBack()
             }
         } catch is RollBack {
             return true
-        } catch let error as DatabaseError where error.code == .check(constraint: "message_transition") {
+        } catch let error as DatabaseError {
+            guard case .check = error.code else { throw error }
             return false
         }
     }

@@ -29,7 +29,7 @@ import Testing
             let known = try await problem(in: typo).reason.split(separator: ": ").last?.split(separator: ", ").map(String.init)
             #expect(known == names.map { section.isEmpty ? $0 : "\(section).\($0)" }.sorted(), "section [\(section)]")
         }
-        #expect(keys.count == 8)
+        #expect(keys.count == 9)
     }
 
     @Test func `Every key of the committed gateway.toml has a comment right above it`() throws {
@@ -71,6 +71,11 @@ import Testing
         ("[server]\nmax_body = 1.5", 2, "must be a whole number without quotes"),
         ("[database]\nurl = \"mysql://localhost\"", 2, "must be a postgres:// URL"),
         ("[whatsapp]\nendpoint = \"https://web.whatsapp.com\"", 2, "must be a wss:// or ws:// URL"),
+        ("[whatsapp]\npacing = \"fast\"", 2, "must be one of default, off"),
+        ("[delivery]\nack_timeout_seconds = 0", 2, "must be between 1 and 600"),
+        ("[limits]\nrequests_per_second_per_key = -1", 2, "must be between 0 and 100000"),
+        ("[limits]\nburst_seconds = 0", 2, "must be between 1 and 3600"),
+        ("[limits]\nrequests_per_second = 5", 2, "known keys: limits.burst_seconds, limits.pending_per_account"),
         ("[whatsapp]\nroot_key = \"12ab\"", 2, "must be 64 hexadecimal digits"),
         ("[whatsapp]\nclient_version = \"2.3000\"", 2, "must be three numbers"),
         ("[delivery]\n# short\nlease_ttl_seconds = 0", 3, "must be between 2 and 300"),

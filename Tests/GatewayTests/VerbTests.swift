@@ -9,7 +9,7 @@ import Testing
         try await withTemporaryFolder { folder in
             let outcome = try await Repository.run(Repository.binary(), ["--help"], in: folder)
             #expect(outcome.code == 0)
-            for verb in ["serve", "sandbox", "migrate", "doctor", "config", "cron", "account", "key", "sender", "send", "message"] {
+            for verb in ["serve", "sandbox", "migrate", "doctor", "config", "cron", "account", "key", "sender", "pool", "route", "send", "message"] {
                 #expect(outcome.output.contains("  \(verb) "), "\(verb)")
             }
         }
@@ -80,6 +80,37 @@ import Testing
             let noNumber = try await gateway("send", "--account", account, "--to", "08123", "--test", "Halo")
             #expect(noNumber.code == 2)
             #expect(!noNumber.errors.contains("08123"))
+
+            for wrong in [["--ttl", "5"], ["--policy", "best"], ["--priority", "urgent"], ["--send-at", "tomorrow"], ["--pool", "x"]] {
+                let arguments = ["send", "--account", account, "--to", "+628123456789", "--test"] + wrong + ["Halo"]
+                let outcome = try await Repository.run(binary, arguments, environment: ["GATEWAY_DATA_DIR": folder + "/data"], in: folder)
+                #expect(outcome.code == 2, "\(wrong): \(outcome.errors)")
+            }
+            let unknown = "msg_00000000000000000000000000"
+            #expect(try await gateway("message", "cancel", "--account", account, unknown).errors.contains("there is no message"))
+
+            // The default pool is there, can be changed and cannot go; a pool needs senders of the account.
+            let pools = try #require(try await gateway("pool", "list", "--account", account, "--json").json["data"] as? [[String: Any]])
+            let pool = try #require(pools.first?["id"] as? String)
+            let changed = try await gateway(
+                "pool", "update", "--account", account, "--policy", "least_busy", "--limit", "per_minute=20", "--limit", "quiet_hours=21:00-07:00",
+                pool,
+                "--json")
+            #expect(changed.code == 0, "\(changed.errors)")
+            #expect(changed.json["policy"] as? String == "least_busy" && changed.json["is_default"] as? Bool == true)
+            #expect((changed.json["limits"] as? [String: Any])?["per_minute"] as? Int == 20)
+            #expect(try await gateway("pool", "show", "--account", account, pool).output.contains("quiet_hours = 21:00-07:00"))
+            let conflict = try await gateway("pool", "update", "--account", account, "--limit", "per_minute=20", "--limit", "per_hour=10", pool)
+            #expect(conflict.code == 2 && conflict.errors.contains("/limits/per_minute"))
+            #expect(try await gateway("pool", "delete", "--account", account, pool).errors.contains("default pool"))
+            let sender = "snd_00000000000000000000000000"
+            let foreign = try await gateway("pool", "create", "--account", account, "--name", "a", "--member", "\(sender):3@62,60")
+            #expect(foreign.code == 2 && foreign.errors.contains("/members/0/sender"))
+            #expect(try await gateway("pool", "create", "--account", account, "--name", "a").errors.contains("at least one sender"))
+            #expect(try await gateway("sender", "limits", "--account", account, sender).errors.contains("there is no sender"))
+            #expect(try await gateway("sender", "resume", "--account", account, sender).errors.contains("there is no sender"))
+            let explained = try await gateway("route", "explain", "--account", account, "--to", "+628123456789", "--test", "--json")
+            #expect(explained.code == 1 && explained.json["failure"] as? String == "no_eligible_sender", "\(explained.output)")
 
             // The hourly job, and a look at everything.
             let hourly = try await gateway("cron", "hourly")

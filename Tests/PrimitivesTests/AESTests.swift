@@ -1,5 +1,6 @@
-import Primitives
 import Testing
+
+@testable import Primitives
 
 @Suite struct AESTests {
     static let zeros = [UInt8](repeating: 0, count: 32)
@@ -33,6 +34,19 @@ import Testing
         #expect(throws: CryptoFailure(.authenticationFailed)) { try AESGCM.open(sealed, key: Self.key, nonce: nonce, aad: []) }
         #expect(throws: CryptoFailure(.authenticationFailed)) { try AESGCM.open(sealed, key: Self.key, nonce: counting(12, from: 1), aad: aad) }
         #expect(throws: CryptoFailure(.authenticationFailed)) { try AESGCM.open(sealed, key: Self.zeros, nonce: nonce, aad: aad) }
+    }
+
+    @Test func `GCM is the same with and without the processor's instructions`() throws {
+        for count in 0...80 {
+            let (text, aad) = (counting(count), counting(count % 7, from: 9))
+            let sealed = try AESGCM.seal(text, key: Self.key, nonce: counting(12), aad: aad)
+            #expect(try AESGCM.sealPortably(text, key: Self.key, nonce: counting(12), aad: aad) == sealed)
+            #expect(try AESGCM.openPortably(sealed, key: Self.key, nonce: counting(12), aad: aad) == text)
+        }
+        let sealed = try AESGCM.seal([1, 2, 3], key: Self.key, nonce: counting(12), aad: [])
+        #expect(throws: CryptoFailure(.authenticationFailed)) {
+            try AESGCM.openPortably(sealed.dropLast() + [sealed[18] ^ 1], key: Self.key, nonce: counting(12), aad: [])
+        }
     }
 
     @Test func `CBC gives the answer of its specification and pads`() throws {

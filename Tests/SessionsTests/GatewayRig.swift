@@ -22,8 +22,10 @@ struct GatewayRig: Sendable {
     var gateway: Gateway { test.gateway }
 
     /// Runs `body`, then stops every node and the simulator.
-    static func run(duplicates: DuplicateMode = .deduplicate, _ body: (GatewayRig) async throws -> Void) async throws {
-        try await withTestGateway(start: Date(timeIntervalSince1970: 1_780_000_000.75), connections: 3) { test in
+    static func run(
+        duplicates: DuplicateMode = .deduplicate, pooled: Bool = TestPooler.isForced, _ body: (GatewayRig) async throws -> Void
+    ) async throws {
+        try await withTestGateway(start: Date(timeIntervalSince1970: 1_780_000_000.75), connections: 3, pooled: pooled) { test in
             var configuration = WhatsAppSimulator.Configuration()
             configuration.now = { test.clock.now }
             configuration.duplicates = duplicates

@@ -10,7 +10,7 @@ import WhatsApp
 
 @testable import Sessions
 
-@Suite(.serialized, .timeLimit(.minutes(2))) struct OwnershipTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct OwnershipTests {
     @Test func `a node that lost a lease changes nothing and closes the connection`() async throws {
         try await GatewayRig.run { rig in
             await rig.startNode()

@@ -9,7 +9,7 @@ import WhatsApp
 
 @testable import Sessions
 
-@Suite(.serialized, .timeLimit(.minutes(2))) struct SenderLifeTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct SenderLifeTests {
     @Test func `after pairing the sender is ready and no private key stands readable in any table`() async throws {
         try await GatewayRig.run { rig in
             await rig.startNode()

@@ -3,7 +3,7 @@ import FoundationNetworking
 import Simulator
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct ControlTests {
+@Suite(.timeLimit(.minutes(10))) struct ControlTests {
     private func call(
         _ simulator: WhatsAppSimulator, _ method: String, _ path: String, _ body: String? = nil
     ) async throws -> (Int, String) {

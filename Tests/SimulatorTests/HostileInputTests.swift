@@ -4,7 +4,7 @@ import Simulator
 import Testing
 import WhatsAppWire
 
-@Suite(.timeLimit(.minutes(2))) struct HostileInputTests {
+@Suite(.timeLimit(.minutes(10))) struct HostileInputTests {
     @Test func `frames may be split and joined anyhow`() async throws {
         try await withSimulator { simulator in
             let client = try await simulator.logIn(number: "15550101111")

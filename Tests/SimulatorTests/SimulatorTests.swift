@@ -6,7 +6,7 @@ import Simulator
 import Testing
 import WhatsAppWire
 
-@Suite(.timeLimit(.minutes(2))) struct SimulatorTests {
+@Suite(.timeLimit(.minutes(10))) struct SimulatorTests {
     static let sender = "15550101111"
 
     @Test func `a paired client sends a text to both devices of a recipient and gets ack and receipts`() async throws {

@@ -44,7 +44,10 @@ package actor TestCluster {
     }
 
     private static func administrator(_ cluster: EmbeddedCluster) -> Database {
-        Database(Database.Configuration(url: cluster.connectionString(), connections: 1, name: "test-administrator"), logger: .silent)
+        Database(
+            Database.Configuration(
+                url: cluster.connectionString(), connections: 1, name: "test-administrator", connectTimeout: .seconds(60), deadline: .seconds(120)),
+            logger: .silent)
     }
 
     private func cluster() async throws -> EmbeddedCluster {
@@ -64,7 +67,7 @@ package actor TestCluster {
         let directory = NSTemporaryDirectory() + "/\(prefix)\(getpid())"
         leftover.withLock { $0 = directory }
         atexit { TestCluster.leftover.withLock { $0 }.map { TestCluster.remove($0) } }
-        let fast = ["fsync": "off", "full_page_writes": "off", "max_connections": "200", "shared_buffers": "64MB"]
+        let fast = ["fsync": "off", "full_page_writes": "off", "max_connections": "400", "shared_buffers": "64MB"]
         return try await EmbeddedCluster.open(directory: directory, logger: .silent, settings: fast)
     }
 
@@ -100,7 +103,10 @@ package struct TestDatabase: Sendable {
 
     /// An open `Database`; the test closes it.
     package func open(role: String = EmbeddedCluster.owner, connections: Int = 4) -> Database {
-        Database(Database.Configuration(url: url(role: role), connections: connections, name: name), logger: .silent)
+        // A busy machine must not decide what a test says.
+        Database(
+            Database.Configuration(url: url(role: role), connections: connections, name: name, connectTimeout: .seconds(60), deadline: .seconds(60)),
+            logger: .silent)
     }
 }
 

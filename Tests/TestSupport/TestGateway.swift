@@ -17,13 +17,27 @@ package struct TestGateway: Sendable {
 }
 
 /// Runs `body` with a fresh gateway and takes everything down afterwards. Databases are copied from a template that is migrated once per
-/// process, so tests run in parallel. `argon2` is as cheap as it can be, unless a test wants the real costs.
+/// process, so tests run in parallel, ten at a time. `pooled`: through a transaction pooler. `argon2` is as cheap as it can be, unless a test wants the real costs.
 package func withTestGateway<Result: Sendable>(
-    start: Date = Date(timeIntervalSince1970: 1_780_000_000), connections: Int = 4,
+    start: Date = Date(timeIntervalSince1970: 1_780_000_000), connections: Int = 4, pooled: Bool = TestPooler.isForced,
     _ body: (TestGateway) async throws -> Result
 ) async throws -> Result {
+    await TestGate.shared.enter()
+    do {
+        let result = try await withOpenGateway(start, connections, pooled, body)
+        await TestGate.shared.leave()
+        return result
+    } catch {
+        await TestGate.shared.leave()
+        throw error
+    }
+}
+
+private func withOpenGateway<Result: Sendable>(
+    _ start: Date, _ connections: Int, _ pooled: Bool, _ body: (TestGateway) async throws -> Result
+) async throws -> Result {
     let database = try await TestCluster.shared.database(template: "gateway") { url in
-        let owner = Database(Database.Configuration(url: url, connections: 1, name: "migrate"), logger: .silent)
+        let owner = Database(Database.Configuration(url: url, connections: 1, name: "migrate", deadline: .seconds(60)), logger: .silent)
         _ = try await Migrator(database: owner, migrations: Migrations.all).migrate()
         await owner.close()
     }
@@ -31,15 +45,24 @@ package func withTestGateway<Result: Sendable>(
     defer { try? FileManager.default.removeItem(atPath: directory) }
     let keyRing = try KeyRing.open(directory: directory, createIfMissing: true)
     let clock = TestClock(start)
+    let pooler = pooled ? try TestPooler.shared(database) : nil
+    func open(_ role: String, _ connections: Int) -> Database {
+        guard let pooler else { return database.open(role: role, connections: connections) }
+        let url = pooler.url(database, role: role)
+        return Database(
+            Database.Configuration(
+                url: url, connections: connections, name: database.name, pooler: true, connectTimeout: .seconds(60), patience: .seconds(30),
+                deadline: .seconds(60)), logger: .silent)
+    }
     let databases = Databases(
-        api: database.open(role: "gateway_api", connections: connections), engine: database.open(role: "gateway_engine", connections: connections),
-        cron: database.open(role: "gateway_cron", connections: 1))
+        api: open("gateway_api", connections), engine: open("gateway_engine", connections), cron: open("gateway_cron", 1),
+        leases: open("gateway_engine", 1))
     let owner = database.open(connections: 1)
     let hasher = Argon2Hasher(parameters: Argon2Parameters(memoryKiB: 64, passes: 1, lanes: 1))
     let gateway = Gateway(databases: databases, keyRing: keyRing, argon2: hasher, logger: .silent, now: { clock.now })
     let test = TestGateway(gateway: gateway, clock: clock, database: database, keyRing: keyRing, owner: owner)
     func close() async {
-        for database in [databases.api, databases.engine, databases.cron, owner] { await database.close() }
+        for database in [databases.api, databases.engine, databases.cron, databases.leases, owner] { await database.close() }
     }
     do {
         let result = try await body(test)

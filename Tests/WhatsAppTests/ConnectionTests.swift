@@ -3,7 +3,7 @@ import Testing
 
 @testable import WhatsApp
 
-@Suite(.timeLimit(.minutes(1))) struct ConnectionTests {
+@Suite(.timeLimit(.minutes(10))) struct ConnectionTests {
     @Test(arguments: [515, 503, nil]) func `the client comes back after a restart`(code: Int?) async throws {
         try await ClientRig.run { rig in
             try await rig.observer.until(.ready)

@@ -4,7 +4,7 @@ import Testing
 
 @testable import WhatsApp
 
-@Suite(.timeLimit(.minutes(1))) struct PairingTests {
+@Suite(.timeLimit(.minutes(10))) struct PairingTests {
     @Test func `a scanned code pairs, restarts, logs in and uploads prekeys`() async throws {
         try await ClientRig.run { rig in
             try await rig.observer.until(.ready)

@@ -3,7 +3,7 @@ import Testing
 
 @testable import WhatsApp
 
-@Suite(.timeLimit(.minutes(1))) struct ReceiptFlowTests {
+@Suite(.timeLimit(.minutes(10))) struct ReceiptFlowTests {
     @Test func `delivered and read arrive and are acknowledged`() async throws {
         try await ClientRig.run { rig in
             try await rig.observer.until(.ready)

@@ -31,8 +31,8 @@ actor RecordingObserver: DeviceObserver {
         changed()
     }
 
-    func received(_ receipt: Receipt) async throws {
-        receipts.append(receipt)
+    func received(_ receipts: [Receipt]) async throws {
+        self.receipts += receipts
         changed()
     }
 

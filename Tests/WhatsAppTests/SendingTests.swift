@@ -3,7 +3,7 @@ import Testing
 
 @testable import WhatsApp
 
-@Suite(.timeLimit(.minutes(1))) struct SendingTests {
+@Suite(.timeLimit(.minutes(10))) struct SendingTests {
     @Test func `every device of the recipient and the own phone get the message`() async throws {
         try await ClientRig.run { rig in
             try rig.simulator.addRecipient("15550100777", devices: 3)

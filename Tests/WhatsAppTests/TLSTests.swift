@@ -4,7 +4,7 @@ import Testing
 
 @testable import WhatsApp
 
-@Suite(.timeLimit(.minutes(1))) struct TLSTests {
+@Suite(.timeLimit(.minutes(10))) struct TLSTests {
     @Test func `over wss a client pairs, logs in and sends`() async throws {
         try await withCertificate { tls in
             try await ClientRig.run(tls: tls, dialer: Dialer(extraRoots: Array(TestCertificate.certificate.utf8))) { rig in

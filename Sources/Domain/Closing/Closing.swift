@@ -53,7 +53,9 @@ package struct Closing: Sendable {
         }
         guard let lookups else { return false }
         apiKeys.forgetAll(lookups)
+        Failpoint.hit(.closingMarked)
         try await markSenders(account, now: now)
+        Failpoint.hit(.closingBegun)
         return true
     }
 
@@ -68,12 +70,18 @@ package struct Closing: Sendable {
             try await markSenders(account, now: now)
             let left = try await linkedSenders(account)
             if left > 0, !found.impatient { return .unlinking(senders: left) }
+            Failpoint.hit(.keyDestroyBegin)
             try await destroyKey(account, now: now)
+            Failpoint.hit(.keyDestroyed)
             return .erasing
         }
         let erased = try await erase(account)
+        Failpoint.hit(.erased)
         if erased > 0 { return .erasing }
-        return .done(try await finish(account, now: now))
+        Failpoint.hit(.closingFinishBegin)
+        let receipt = try await finish(account, now: now)
+        Failpoint.hit(.closingFinished)
+        return .done(receipt)
     }
 
     /// Begins and goes on to the end, asking the owners' progress every `pause`.

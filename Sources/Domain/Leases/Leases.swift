@@ -1,5 +1,6 @@
 package import Foundation
 import Postgres
+import Primitives
 
 /// A sender held by this process, with what it should do about it.
 package struct LeasedSender: Sendable {
@@ -17,15 +18,44 @@ package struct Leases: Sendable {
 
     package static let defaultTTL: Duration = .seconds(30)
 
+    // MARK: Nodes
+
+    /// Notes that `node` is alive and would connect at most `capacity` senders; how it and the other nodes seen lately stand.
+    package func board(node: String, capacity: Int, ttl: Duration = defaultTTL) async throws -> LeaseBoard {
+        let rows = try await database.query(
+            "leases.board",
+            """
+            SELECT node, capacity, held, wanted
+            FROM gateway_engine_board(\(node), \(Int32(clamping: capacity)), make_interval(secs => \(ttl.seconds / 2)))
+            """
+        ) { row in
+            (
+                node: LeaseBoard.Node(
+                    name: try row["node"], capacity: Int(try row.column("capacity", as: Int32.self)),
+                    held: Int(try row.column("held", as: Int64.self))),
+                wanted: Int(try row.column("wanted", as: Int64.self))
+            )
+        }
+        return LeaseBoard(wanted: rows.first?.wanted ?? 0, nodes: rows.map(\.node))
+    }
+
+    /// The node stops: others need not wait for it to fall silent.
+    package func leave(node: String) async throws {
+        try await database.execute("leases.leave", "DELETE FROM engine_nodes WHERE node = \(node)")
+    }
+
+    // MARK: Senders
+
     /// Takes up to `limit` senders that nobody holds. What an earlier holder had prepared becomes claimable again at once: nothing of it left.
     package func acquire(node: String, limit: Int, ttl: Duration = defaultTTL) async throws -> [LeasedSender] {
         let free = try await database.query("leases.free", "SELECT account_id, sender_id FROM gateway_free_senders(\(Int32(clamping: limit)))") {
             (account: try $0.column("account_id", as: Account.ID.self), sender: try $0.column("sender_id", as: Sender.ID.self))
         }
         guard !free.isEmpty else { return [] }
+        Failpoint.hit(.leaseAcquireBegin)
         let accounts = free.map(\.account)
         let senders = free.map(\.sender)
-        return try await database.transaction(Databases.accounts(accounts)) { transaction in
+        let leased = try await database.transaction(Databases.accounts(accounts)) { transaction in
             let taken = try await transaction.query(
                 "leases.acquire",
                 """
@@ -50,24 +80,21 @@ package struct Leases: Sendable {
             _ = try await transaction.lastStatement(
                 "leases.returnPrepared",
                 """
-                WITH freed AS (
-                    UPDATE outbox b SET state = 'accepted', deadline = NULL
-                    FROM unnest(\(taken.map(\.owner.account)), \(taken.map(\.owner.sender))) AS t (account_id, sender_id)
-                    WHERE b.account_id = t.account_id AND b.sender_id = t.sender_id AND b.state = 'prepared' AND b.claims < \(Outbox.claimLimit)
-                    RETURNING b.account_id, b.message_id
-                )
-                UPDATE messages m SET state = 'accepted'
-                FROM freed f
-                WHERE m.account_id = f.account_id AND m.message_id = f.message_id
+                UPDATE outbox b SET state = 'accepted', deadline = NULL
+                FROM unnest(\(taken.map(\.owner.account)), \(taken.map(\.owner.sender))) AS t (account_id, sender_id)
+                WHERE b.account_id = t.account_id AND b.sender_id = t.sender_id AND b.state = 'prepared' AND b.claims < \(Outbox.claimLimit)
                 """)
             return taken
         }
+        Failpoint.hit(.leaseAcquired)
+        return leased
     }
 
     /// Holds the senders on. What is missing from the answer is lost: its connection must be closed at once.
     package func renew(node: String, owned: [OwnedSender], ttl: Duration = defaultTTL) async throws -> [LeasedSender] {
         guard !owned.isEmpty else { return [] }
-        return try await database.query(
+        Failpoint.hit(.leaseRenewBegin)
+        let kept = try await database.query(
             "leases.renew",
             """
             WITH mine AS (
@@ -86,18 +113,41 @@ package struct Leases: Sendable {
             )
             \(Self.leased)
             """, settings: Databases.accounts(owned.map(\.account)), as: Self.read)
+        Failpoint.hit(.leaseRenewed)
+        return kept
     }
 
-    /// Lets go, so that another node can take over at once.
-    package func release(node: String, owned: [OwnedSender]) async throws {
+    /// Lets go, so that another node can take over at once; other nodes are told.
+    /// - Parameter handedOverAt: the connections were closed then, so what was `ready` is `connecting` until the next owner says more. nil: no
+    ///   state changes.
+    package func release(node: String, owned: [OwnedSender], handedOverAt: Date? = nil) async throws {
         guard !owned.isEmpty else { return }
+        Failpoint.hit(.leaseReleaseBegin)
         try await database.execute(
             "leases.release",
             """
-            UPDATE sender_leases l SET holder = NULL, expires_at = '-infinity'
-            FROM \(owned.rows)
-            WHERE o.account_id = l.account_id AND o.sender_id = l.sender_id AND o.epoch = l.epoch AND l.holder = \(node)
+            WITH mine AS (
+                SELECT l.account_id, l.sender_id
+                FROM sender_leases l
+                JOIN \(owned.rows) ON o.account_id = l.account_id AND o.sender_id = l.sender_id AND o.epoch = l.epoch
+                WHERE l.holder = \(node)
+                ORDER BY l.account_id, l.sender_id
+                FOR UPDATE OF l
+            ),
+            free AS (
+                UPDATE sender_leases l SET holder = NULL, expires_at = '-infinity'
+                FROM mine
+                WHERE l.account_id = mine.account_id AND l.sender_id = mine.sender_id
+                RETURNING l.account_id, l.sender_id
+            ),
+            waiting AS (
+                UPDATE senders s SET state = 'connecting', state_code = 'handed_over', state_since = \(handedOverAt as Date?)
+                FROM free
+                WHERE s.account_id = free.account_id AND s.sender_id = free.sender_id AND s.state = 'ready' AND \(handedOverAt as Date?) IS NOT NULL
+            )
+            SELECT pg_notify(\(Hint.senders), '') FROM free LIMIT 1
             """, settings: Databases.accounts(owned.map(\.account)))
+        Failpoint.hit(.leaseReleased)
     }
 
     private static let leased: SQL = """

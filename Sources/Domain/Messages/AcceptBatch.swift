@@ -1,34 +1,6 @@
 import Foundation
 import Postgres
-
-/// One message ready to be written: everything identifying is sealed already, so a batch holds rows of several accounts and no secrets.
-struct AcceptRow: Sendable {
-    let account: Account.ID
-    let message: Message.ID
-    let sender: Sender.ID
-    let pool: Pool.ID?
-    let policy: String
-    let reason: String
-    let key: APIKey.ID?
-    let isTest: Bool
-    let priority: Int16
-    let recipient: [UInt8]
-    let recipientIndex: [UInt8]
-    let reference: [UInt8]?
-    let referenceIndex: [UInt8]?
-    let metadata: [UInt8]?
-    let body: [UInt8]
-    let nonce: [UInt8]
-    let wireID: String
-    let createdAt: Date
-    let expiresAt: Date
-    let atMostOnce: Bool
-    let previewURL: Bool
-    /// Keyed hash of the idempotency key, if the client gave one.
-    let keyIndex: [UInt8]?
-    /// Keyed hash of the request.
-    let fingerprint: [UInt8]
-}
+import Primitives
 
 enum AcceptOutcome: Sendable {
     case stored
@@ -36,9 +8,10 @@ enum AcceptOutcome: Sendable {
     case repeated(Message.ID, fingerprint: [UInt8])
 }
 
-/// Writes what many requests want accepted in one transaction of one statement.
+/// Writes what many requests want accepted in one transaction of one statement, in one round trip.
 struct AcceptBatch: Sendable {
     let database: Database
+    let hints: OutboxHints
 
     private struct Slot: Hashable {
         let account: Account.ID
@@ -56,58 +29,73 @@ struct AcceptBatch: Sendable {
             firsts[slot] = index
             return true
         }
-        let batch = written.map { rows[$0] }
-        let settings = Databases.accounts(batch.map(\.account)) + [TransactionSetting("lock_timeout", "2s")]
-        let (fresh, active, known) = try await database.transaction(settings) { transaction in
-            let stored = try await transaction.query("messages.accept", Self.statement(batch)) {
-                (
-                    id: try $0.column("message_id", as: Message.ID.self), active: try $0.column("active", as: Bool.self),
-                    fresh: try $0.column("fresh", as: Bool.self)
-                )
-            }
-            let fresh = Set(stored.filter(\.fresh).map(\.id))
-            let active = Set(stored.filter(\.active).map(\.id))
-            let losers = batch.filter { !fresh.contains($0.message) && active.contains($0.message) }
-            if fresh.isEmpty && losers.isEmpty { return (fresh, active, [Slot: (Message.ID, [UInt8])]()) }
-            var known: [Slot: (Message.ID, [UInt8])] = [:]
-            if !losers.isEmpty {
-                let found = try await transaction.query("messages.acceptedBefore", Self.lookup(losers)) {
-                    (
-                        slot: Slot(account: try $0["account_id"], keyIndex: try $0["key_index"]),
-                        message: try $0.column("resource_id", as: Message.ID.self),
-                        fingerprint: try $0.column("fingerprint", as: [UInt8].self)
-                    )
-                }
-                for row in found { known[row.slot] = (row.message, row.fingerprint) }
-            }
-            if !fresh.isEmpty {
-                _ = try await transaction.lastQuery("messages.hint", "SELECT pg_notify(\(Hint.outbox), '')::text AS hint", as: { _ in })
-            }
-            return (fresh, active, known)
-        }
+        let batch = written.count == rows.count ? rows : written.map { rows[$0] }
+        let answers = try await store(batch)
+        // A key that somebody else holds was committed by them before this statement could pass it; now everybody sees whose it is.
+        let losers = batch.filter { answers[$0.message] == .known }
+        let known = losers.isEmpty ? [:] : try await earlier(losers)
+
         return rows.indices.map { index in
             let row = rows[index]
-            if fresh.contains(row.message) { return .success(.stored) }
             let slot = row.keyIndex.map { Slot(account: row.account, keyIndex: $0) }
             let first = slot.flatMap { firsts[$0] }.map { rows[$0] } ?? row
-            guard active.contains(first.message) else { return .failure(AcceptFailure(.accountClosed, "the account is closed")) }
-            if first.message != row.message, fresh.contains(first.message) {
-                return .success(.repeated(first.message, fingerprint: first.fingerprint))
+            switch answers[first.message] {
+            case .fresh where first.message == row.message: return .success(.stored)
+            case .fresh: return .success(.repeated(first.message, fingerprint: first.fingerprint))
+            case .closed, nil: return .failure(AcceptFailure(.accountClosed, "the account is closed"))
+            case .known:
+                guard let slot, let earlier = known[slot] else {
+                    return .failure(AcceptFailure(.idempotencyInProgress, "the first request with this key is not finished"))
+                }
+                return .success(.repeated(earlier.0, fingerprint: earlier.1))
             }
-            guard let slot, let earlier = known[slot] else {
-                return .failure(AcceptFailure(.idempotencyInProgress, "the first request with this key is not finished"))
-            }
-            return .success(.repeated(earlier.0, fingerprint: earlier.1))
         }
     }
 
-    private static func lookup(_ rows: [AcceptRow]) -> SQL {
-        """
-        SELECT i.account_id, i.key_index, i.resource_id, i.fingerprint
-        FROM idempotency i
-        JOIN unnest(\(rows.map(\.account)), \(rows.map { $0.keyIndex ?? [] })) AS w (account_id, key_index)
-            ON w.account_id = i.account_id AND w.key_index = i.key_index
-        """
+    private enum Answer { case fresh, known, closed }
+
+    private func store(_ batch: [AcceptRow]) async throws -> [Message.ID: Answer] {
+        let settings = Databases.accounts(batch.map(\.account)) + [TransactionSetting("lock_timeout", "2s")]
+        // A hint too many, when all keys were known, does no harm.
+        let due = Set(batch.filter { $0.sendAt == nil }.map { DueSender(account: $0.account, sender: $0.sender) })
+        let strangers = hints.strangers(among: due)
+        return try await database.transaction(settings) { transaction in
+            var statements = [Statement("messages.accept", Self.statement(batch))]
+            if !strangers.isEmpty {
+                let payload = OutboxHints.payload(for: strangers)
+                statements.append(Statement("messages.hint", "SELECT pg_notify(\(Hint.outbox), \(payload))::text AS hint"))
+            }
+            let results = try await transaction.commit(with: statements)
+            hints.tell(due)
+            // The messages that were written, and the accounts that are open.
+            var fresh: Set<UUID> = []
+            var active: Set<UUID> = []
+            for (id, isFresh) in try results[0].rows(as: { (try $0.column("id", as: UUID.self), try $0.column("fresh", as: Bool.self)) }) {
+                if isFresh { fresh.insert(id) } else { active.insert(id) }
+            }
+            let answers = batch.map { row in
+                (row.message, fresh.contains(row.message.uuid) ? Answer.fresh : active.contains(row.account.uuid) ? .known : .closed)
+            }
+            return Dictionary(answers, uniquingKeysWith: { first, _ in first })
+        }
+    }
+
+    private func earlier(_ rows: [AcceptRow]) async throws -> [Slot: (Message.ID, [UInt8])] {
+        let found = try await database.query(
+            "messages.acceptedBefore",
+            """
+            SELECT i.account_id, i.key_index, i.resource_id, i.fingerprint
+            FROM idempotency i
+            JOIN unnest(\(rows.map(\.account)), \(rows.map { $0.keyIndex ?? [] })) AS w (account_id, key_index)
+                ON w.account_id = i.account_id AND w.key_index = i.key_index
+            """, settings: Databases.accounts(rows.map(\.account)), access: .readOnly
+        ) { row in
+            (
+                Slot(account: try row["account_id"], keyIndex: try row["key_index"]),
+                (try row.column("resource_id", as: Message.ID.self), try row.column("fingerprint", as: [UInt8].self))
+            )
+        }
+        return Dictionary(found, uniquingKeysWith: { first, _ in first })
     }
 
     /// Keys are inserted in one order by every batch, so that two batches cannot wait for each other. The account's row is locked against
@@ -118,13 +106,15 @@ struct AcceptBatch: Sendable {
             SELECT i.*
             FROM unnest(
                 \(rows.map(\.account)), \(rows.map(\.message)), \(rows.map(\.sender)), \(rows.map(\.pool)), \(rows.map(\.policy)),
-                \(rows.map(\.reason)), \(rows.map(\.key)), \(rows.map(\.isTest)), \(rows.map(\.priority)), \(rows.map(\.recipient)),
-                \(rows.map(\.recipientIndex)), \(rows.map(\.reference)), \(rows.map(\.referenceIndex)), \(rows.map(\.metadata)),
-                \(rows.map(\.body)), \(rows.map(\.nonce)), \(rows.map(\.wireID)), \(rows.map(\.createdAt)), \(rows.map(\.expiresAt)),
-                \(rows.map(\.atMostOnce)), \(rows.map(\.previewURL)), \(rows.map(\.keyIndex)), \(rows.map(\.fingerprint))
-            ) AS i (account_id, message_id, sender_id, pool_id, policy, route_reason, key_id, test, priority, recipient_sealed,
-                recipient_index, reference_sealed, reference_index, metadata_sealed, body_sealed, send_nonce, wire_id, created_at, expires_at,
-                at_most_once, preview_url, key_index, fingerprint)
+                \(rows.map(\.policyOverride)), \(rows.map(\.reason)), \(rows.map(\.key)), \(rows.map(\.isTest)), \(rows.map(\.priority)),
+                \(rows.map(\.recipient)), \(rows.map(\.recipientIndex)), \(rows.map(\.reference)), \(rows.map(\.referenceIndex)),
+                \(rows.map(\.metadata)), \(rows.map(\.body)), \(rows.map(\.nonce)), \(rows.map(\.wireID)), \(rows.map(\.createdAt)),
+                \(rows.map(\.sendAt)), \(rows.map(\.expiresAt)), \(rows.map(\.estimatedAt)), \(rows.map(\.limitedBy)), \(rows.map(\.failFast)),
+                \(rows.map(\.atMostOnce)), \(rows.map(\.isStored)), \(rows.map(\.isMovable)), \(rows.map(\.previewURL)),
+                \(rows.map(\.keyIndex)), \(rows.map(\.fingerprint))
+            ) AS i (account_id, message_id, sender_id, pool_id, policy, policy_override, route_reason, key_id, test, priority,
+                recipient_sealed, recipient_index, reference_sealed, reference_index, metadata_sealed, body_sealed, send_nonce, wire_id, created_at,
+                send_at, expires_at, estimated_at, limited_by, fail_fast, at_most_once, stored, movable, preview_url, key_index, fingerprint)
         ),
         active AS MATERIALIZED (
             SELECT account_id FROM accounts
@@ -146,38 +136,34 @@ struct AcceptBatch: Sendable {
             RETURNING known.resource_id
         ),
         fresh AS (
-            SELECT input.*
+            SELECT input.*, CASE WHEN input.send_at IS NULL THEN 'accepted' ELSE 'scheduled' END AS state
             FROM input
             JOIN active ON active.account_id = input.account_id
             WHERE input.key_index IS NULL OR input.message_id IN (SELECT resource_id FROM claimed)
         ),
         stored AS (
-            INSERT INTO messages (account_id, message_id, state, test, sender_id, pool_id, policy, route_reason, key_id, priority,
-                recipient_sealed, recipient_index, reference_sealed, reference_index, metadata_sealed, send_nonce, wire_id, created_at, expires_at)
-            SELECT account_id, message_id, 'accepted', test, sender_id, pool_id, policy, route_reason, key_id, priority,
-                recipient_sealed, recipient_index, reference_sealed, reference_index, metadata_sealed, send_nonce, wire_id, created_at, expires_at
+            INSERT INTO messages (account_id, message_id, state, test, sender_id, pool_id, policy, policy_override, route_reason, key_id, priority,
+                recipient_sealed, recipient_index, reference_sealed, reference_index, metadata_sealed, send_nonce, wire_id, created_at, send_at,
+                expires_at, estimated_at, limited_by, fail_fast, store)
+            SELECT account_id, message_id, state, test, sender_id, pool_id, policy, policy_override, route_reason, key_id, priority,
+                recipient_sealed, recipient_index, reference_sealed, reference_index, metadata_sealed, send_nonce, wire_id, created_at, send_at,
+                expires_at, estimated_at, limited_by, fail_fast, CASE WHEN stored THEN 'default' ELSE 'none' END
             FROM fresh
         ),
         bodies AS (
-            INSERT INTO message_bodies (account_id, message_id, sealed)
-            SELECT account_id, message_id, body_sealed FROM fresh
+            INSERT INTO message_bodies (account_id, message_id, sealed, unstored)
+            SELECT account_id, message_id, body_sealed, NOT stored FROM fresh
         ),
         due AS (
-            INSERT INTO outbox (account_id, message_id, sender_id, state, priority, due_at, expires_at, at_most_once, preview_url, wire_id)
-            SELECT account_id, message_id, sender_id, 'accepted', priority, created_at, expires_at, at_most_once, preview_url, wire_id FROM fresh
-        ),
-        named AS (
-            INSERT INTO wire_ids (account_id, sender_id, wire_id, message_id)
-            SELECT account_id, sender_id, wire_id, message_id FROM fresh
-        ),
-        told AS (
-            INSERT INTO message_events (account_id, message_id, number, event_id, kind, at)
-            SELECT account_id, message_id, 1, gateway_uuid7(created_at), 'queued', created_at FROM fresh
+            INSERT INTO outbox (account_id, message_id, sender_id, state, priority, due_at, expires_at, at_most_once, preview_url, wire_id, movable,
+                fail_fast)
+            SELECT account_id, message_id, sender_id, state, priority, coalesce(send_at, created_at), expires_at, at_most_once, preview_url, wire_id,
+                movable, fail_fast
+            FROM fresh
         )
-        SELECT input.message_id, active.account_id IS NOT NULL AS active, fresh.message_id IS NOT NULL AS fresh
-        FROM input
-        LEFT JOIN active ON active.account_id = input.account_id
-        LEFT JOIN fresh ON fresh.message_id = input.message_id
+        SELECT message_id AS id, true AS fresh FROM fresh
+        UNION ALL
+        SELECT account_id, false FROM active
         """
     }
 }

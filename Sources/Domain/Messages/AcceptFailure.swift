@@ -19,6 +19,10 @@ package struct AcceptFailure: Error, Sendable {
         case senderNotAllowed = "sender_not_allowed"
         /// The named pool is not there: 422.
         case poolNotFound = "pool_not_found"
+        /// It was not to wait, and nobody may send now: 409.
+        case noSenderAvailable = "no_sender_available"
+        /// The account has too many messages that are not settled yet: 429.
+        case tooManyPending = "too_many_pending"
     }
 
     package let code: Code

@@ -20,7 +20,15 @@ package struct MessageView: Sendable {
     package let route: Route
     package let priority: Priority
     package let createdAt: Date
+    /// Not to be sent before; nil: at once.
+    package let sendAt: Date?
     package let expiresAt: Date
+    /// While it is not sent: when it will probably leave; nil: nobody knows.
+    package let estimatedSendAt: Date?
+    /// What kept it from leaving at once when it was routed.
+    package let limitedBy: LimitCode?
+    package let store: MessageStore
+    package let failFast: Bool
     /// When the first byte was about to leave, last time.
     package let sendingAt: Date?
     package let sentAt: Date?
@@ -33,6 +41,8 @@ package struct MessageView: Sendable {
     package let metadata: [String: String]?
     /// Wires so far: how often its bytes may have left.
     package let attempts: Int
+    /// How often it went to another sender while nothing had left.
+    package let moves: Int
     /// WhatsApp's id of it, fixed before the first byte.
     package let wireID: String
 }
@@ -44,25 +54,39 @@ package struct Accepted: Sendable {
     package let replayed: Bool
 }
 
+/// What came of one item of a batch.
+package enum BatchOutcome: Sendable {
+    case accepted(Accepted)
+    /// Something in it is wrong.
+    case invalid(InvalidMessage)
+    /// It is well-formed, but was not accepted.
+    case refused(AcceptFailure)
+}
+
 /// Which messages a list shows. All of it is optional and combined by "and".
 package struct MessageFilter: Sendable {
     package var status: MessageStatus?
     package var sender: Sender.ID?
+    package var pool: Pool.ID?
     package var recipient: E164?
     package var reference: Reference?
     package var createdFrom: Date?
     package var createdBefore: Date?
+    /// Only messages over test senders, or only others.
+    package var isTest: Bool?
 
     package init(
-        status: MessageStatus? = nil, sender: Sender.ID? = nil, recipient: E164? = nil, reference: Reference? = nil, createdFrom: Date? = nil,
-        createdBefore: Date? = nil
+        status: MessageStatus? = nil, sender: Sender.ID? = nil, pool: Pool.ID? = nil, recipient: E164? = nil, reference: Reference? = nil,
+        createdFrom: Date? = nil, createdBefore: Date? = nil, isTest: Bool? = nil
     ) {
         self.status = status
         self.sender = sender
+        self.pool = pool
         self.recipient = recipient
         self.reference = reference
         self.createdFrom = createdFrom
         self.createdBefore = createdBefore
+        self.isTest = isTest
     }
 }
 

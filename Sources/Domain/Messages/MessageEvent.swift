@@ -6,7 +6,10 @@ package struct MessageEvent: Sendable, Identified {
     package static let idPrefix = "evt"
 
     package enum Kind: String, Sendable, CaseIterable {
-        case scheduled, queued, sending
+        case scheduled, queued
+        /// Another sender will send it; nothing has left.
+        case rerouted
+        case sending
         /// The server refused an attempt; another one follows.
         case retrying
         case sent, delivered, read, failed, expired, canceled, unconfirmed
@@ -17,6 +20,13 @@ package struct MessageEvent: Sendable, Identified {
     package let kind: Kind
     package let at: Date
     package let failure: MessageFailure?
+}
+
+extension MessageEvent {
+    /// The first event of every message stands in the message's own row: it has its time and its uuid.
+    static func first(of message: Message.ID, isScheduled: Bool, at: Date) -> MessageEvent {
+        MessageEvent(id: ID(message.uuid), number: 1, kind: isScheduled ? .scheduled : .queued, at: at, failure: nil)
+    }
 }
 
 /// `Event.ID` of the contract.

@@ -14,6 +14,8 @@ package struct MessageFailure: Sendable, Equatable {
         case poison
         case senderRemoved = "sender_removed"
         case senderUnavailable = "sender_unavailable"
+        /// It was to fail rather than wait, and nobody was able to send when it came due.
+        case noSenderAvailable = "no_sender_available"
         case noAcknowledgement = "no_acknowledgement"
         case encodeFailed = "encode_failed"
         case technical
@@ -26,7 +28,8 @@ package struct MessageFailure: Sendable, Equatable {
     package var failureClass: Class {
         switch code {
         case .notOnWhatsApp, .noDevices, .refused, .notAllowed, .undeliverable: .permanent
-        case .newChatLimit, .rateLimited, .serverUnavailable, .senderRemoved, .senderUnavailable, .noAcknowledgement: .temporary
+        case .newChatLimit, .rateLimited, .serverUnavailable, .senderRemoved, .senderUnavailable, .noSenderAvailable, .noAcknowledgement:
+            .temporary
         case .poison, .encodeFailed, .technical: .technical
         }
     }
@@ -46,6 +49,7 @@ package struct MessageFailure: Sendable, Equatable {
         case .undeliverable: "The recipient's devices could not be addressed, even after a refresh."
         case .poison: "The message broke its sender's connection repeatedly; report it to the operator."
         case .senderRemoved: "The chosen sender was removed; send again over another one."
+        case .noSenderAvailable: "Nobody was able to send at once, as fail_fast asked; send again, or without fail_fast."
         case .senderUnavailable: "No sender was able to send in time; check the senders."
         case .noAcknowledgement: "It may or may not have arrived; ask the recipient before sending again."
         case .encodeFailed, .technical: "The gateway could not process it; report it to the operator."

@@ -24,6 +24,11 @@ package struct IdempotencyKey: Hashable, Sendable, CustomStringConvertible {
         self.value = value
     }
 
+    private init(unchecked value: String) { self.value = value }
+
+    /// The key of one item of a batch.
+    func item(_ index: Int) -> IdempotencyKey { IdempotencyKey(unchecked: "\(value)#\(index)") }
+
     package var description: String { "IdempotencyKey(redacted)" }
 }
 
@@ -73,9 +78,17 @@ package enum Priority: String, Sendable, CaseIterable {
     init(rank: Int16) { self = rank <= 0 ? .high : rank == 1 ? .normal : .low }
 }
 
-/// What the caller asked for: a sender, a pool, or nothing (the account's default pool).
+/// How long the gateway keeps what a message says. The raw value is stored and shown.
+package enum MessageStore: String, Sendable, CaseIterable {
+    /// As long as the account keeps bodies: 30 days.
+    case standard = "default"
+    /// Until every device it was addressed to has it, at most 72 hours.
+    case none
+}
+
+/// What the caller asked for: a sender, a pool, or nothing (the account's default pool). `policy` overrides the pool's own for this message.
 package enum RouteRequest: Hashable, Sendable {
     case sender(Sender.ID)
-    case pool(Pool.ID)
-    case defaultPool
+    case pool(Pool.ID, policy: RoutingPolicy? = nil)
+    case defaultPool(policy: RoutingPolicy? = nil)
 }

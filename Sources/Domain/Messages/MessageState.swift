@@ -5,7 +5,8 @@
 ///                    ▼          ▼          ▼
 ///         canceled, expired, failed     unconfirmed, failed
 ///
-/// Moves right or down. `prepared` goes back only while nothing has left; `on_wire` goes back to `accepted` only after the server's refusal.
+/// Moves right or down. `prepared` stands in the queue alone (a message's own row goes from accepted to on_wire) and goes back only while nothing has
+/// left; `on_wire` goes back to `accepted` only after the server's refusal.
 /// A receipt may lift `on_wire`, `sent` and `unconfirmed`. A late `delivered` after `read` changes nothing.
 package enum MessageState: String, Sendable, CaseIterable {
     case scheduled, hold, accepted, prepared, onWire = "on_wire", sent, delivered, read, failed, expired, canceled, unconfirmed

@@ -4,7 +4,7 @@ extension ClaimedMessage {
     package func rebuilt() -> ClaimedMessage {
         ClaimedMessage(
             id: id, owner: owner, wireID: wireID, messageSecret: messageSecret, recipient: recipient, body: body, previewURL: previewURL,
-            isTest: isTest,
-            attempt: attempt + 1, createdAt: createdAt, expiresAt: expiresAt, deadline: deadline, onWireBefore: true)
+            isTest: isTest, attempt: attempt + 1, createdAt: createdAt, expiresAt: expiresAt, deadline: deadline, onWireBefore: true,
+            dispatch: dispatch)
     }
 }

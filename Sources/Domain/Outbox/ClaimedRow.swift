@@ -16,6 +16,7 @@ struct ClaimedRow: Sendable {
     private let recipient: [UInt8]
     private let nonce: [UInt8]
     private let body: [UInt8]?
+    private let dispatch: ClaimedMessage.Dispatch
 
     init(_ row: RowReader) throws {
         id = try row["message_id"]
@@ -30,6 +31,11 @@ struct ClaimedRow: Sendable {
         recipient = try row["recipient_sealed"]
         nonce = try row["send_nonce"]
         body = try row["body_sealed"]
+        dispatch = ClaimedMessage.Dispatch(
+            priority: Priority(rank: try row["priority"]), recipientIndex: try row["recipient_index"], isCold: try row["cold"],
+            isGreetingDue: try row["greeting_due"], isLimited: try row["limited"], limitedPool: try row["limited_pool"],
+            isMovable: try row["movable"], refusals: try row["refusals"], dueAt: try row["due_at"], claimedAt: try row["claimed_at"],
+            isStored: !(try row.column("unstored", as: Bool?.self) ?? false))
     }
 
     /// - Throws: `SecretsFailure`, `InvalidNumber`, `InvalidMessage.Code`: the row is damaged, or its body is gone.
@@ -39,6 +45,6 @@ struct ClaimedRow: Sendable {
             id: id, owner: owner, wireID: wireID, messageSecret: try WireID.messageSecret(nonce: nonce, sender: owner.sender),
             recipient: try E164(digits: sealer.openText(recipient, .recipient(id))), body: try MessageText(sealer.openText(body, .body(id))),
             previewURL: previewURL, isTest: isTest, attempt: attempt, createdAt: createdAt, expiresAt: expiresAt, deadline: deadline,
-            onWireBefore: onWireBefore)
+            onWireBefore: onWireBefore, dispatch: dispatch)
     }
 }

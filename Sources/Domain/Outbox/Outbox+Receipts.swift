@@ -7,21 +7,15 @@ extension Outbox {
     /// the message's story tells already, and never after `now`. The receipt's own acknowledgement may go out when this has returned.
     /// - Returns: the messages that rose.
     package func recordReceipts(_ records: [ReceiptRecord], now: Date) async throws -> [Message.ID] {
-        records.isEmpty ? [] : try await receipts.submit((records, now))
+        guard !records.isEmpty else { return [] }
+        let risen = try await reports.submit((.received(records), now))
+        try await forgetReported(records)
+        return risen
     }
 
-    /// Everybody's receipts of one moment in one statement. Several of one message count as the best of them, for each who reported it.
-    static func commit(_ batch: [([ReceiptRecord], now: Date)], in engine: Database) async throws -> [Result<[Message.ID], any Error>] {
-        let now = batch.map(\.now).max() ?? .distantPast
-        let risen = try await record(best(batch.flatMap(\.0)), now: now, in: engine)
-        return batch.map { records, _ in
-            let wireIDs = Set(records.map(\.wireID))
-            return .success(risen.filter { wireIDs.contains($0.wireID) }.map(\.message))
-        }
-    }
-
-    private static func record(_ best: [ReceiptRecord], now: Date, in engine: Database) async throws -> [(message: Message.ID, wireID: String)] {
-        try await engine.query(
+    /// Everybody's receipts of one moment in one statement.
+    static func receiptStatement(_ best: [ReceiptRecord], now: Date) -> Statement {
+        Statement(
             "outbox.recordReceipts",
             """
             WITH input AS (
@@ -32,15 +26,14 @@ extension Outbox {
             \(held),
             meant AS MATERIALIZED (
                 SELECT w.account_id, w.message_id, i.rank, i.at
-                FROM input i
-                JOIN held ON held.account_id = i.account_id AND held.sender_id = i.sender_id AND held.epoch = i.epoch
+                FROM mine i
                 JOIN wire_ids w ON w.account_id = i.account_id AND w.sender_id = i.sender_id AND w.wire_id = i.wire_id
             ),
             open AS MATERIALIZED (
                 SELECT b.account_id, b.message_id, b.sender_id, b.epoch, b.attempts, b.wire_at
                 FROM outbox b
                 JOIN meant ON meant.account_id = b.account_id AND meant.message_id = b.message_id
-                WHERE b.state = 'on_wire'
+                WHERE \(state) = 'on_wire'
                 ORDER BY b.account_id, b.message_id
                 FOR UPDATE OF b
             ),
@@ -61,7 +54,7 @@ extension Outbox {
                     settled_at = coalesce(m.settled_at, \(now)), failure_code = NULL, events = m.events + t.rank - t.old_rank
                 FROM target t
                 WHERE m.account_id = t.account_id AND m.message_id = t.message_id AND t.rank > t.old_rank
-                RETURNING m.account_id, m.message_id, m.wire_id, m.events, t.rank, t.old_rank, t.at
+                RETURNING m.account_id, m.message_id, m.wire_id, m.events, m.attempts, t.rank, t.old_rank, t.at
             ),
             told AS (
                 INSERT INTO message_events (account_id, message_id, number, event_id, kind, at)
@@ -72,20 +65,28 @@ extension Outbox {
             ),
             gone AS (
                 DELETE FROM outbox b USING moved
-                WHERE b.account_id = moved.account_id AND b.message_id = moved.message_id AND b.state = 'on_wire'
-                RETURNING b.account_id, b.message_id, b.sender_id, b.epoch, b.attempts, b.wire_at
+                WHERE b.account_id = moved.account_id AND b.message_id = moved.message_id AND \(state) = 'on_wire'
+                RETURNING b.account_id, b.message_id, b.sender_id, b.epoch, b.attempts, b.wire_at, b.due_at, b.claimed_at, moved.at
             ),
             tried AS (
-                INSERT INTO message_attempts (account_id, message_id, attempt, sender_id, epoch, wire_at, ended_at, outcome)
-                SELECT account_id, message_id, attempts, sender_id, epoch, wire_at, \(now), 'received' FROM gone
-                ON CONFLICT (account_id, message_id, attempt) DO UPDATE SET ended_at = excluded.ended_at, outcome = excluded.outcome
+                INSERT INTO message_attempts (account_id, message_id, attempt, sender_id, epoch, wire_at, ended_at, outcome, due_at, claimed_at,
+                    receipt_at)
+                SELECT account_id, message_id, attempts, sender_id, epoch, wire_at, \(now), 'received', due_at, claimed_at, at FROM gone
+                ON CONFLICT (account_id, message_id, attempt) DO UPDATE
+                SET ended_at = excluded.ended_at, outcome = excluded.outcome, receipt_at = excluded.receipt_at
+            ),
+            answered AS (
+                UPDATE message_attempts t SET receipt_at = moved.at
+                FROM moved
+                WHERE t.account_id = moved.account_id AND t.message_id = moved.message_id AND t.attempt = moved.attempts
+                  AND moved.old_rank < 4 AND NOT EXISTS (SELECT FROM gone g WHERE g.account_id = moved.account_id AND g.message_id = moved.message_id)
             )
             SELECT message_id, wire_id FROM moved ORDER BY message_id
-            """, settings: Databases.accounts(best.map(\.owner.account)), as: { (message: try $0["message_id"], wireID: try $0["wire_id"]) })
+            """)
     }
 
     /// One per message: several devices report the same one in the same moment.
-    private static func best(_ receipts: [ReceiptRecord]) -> [ReceiptRecord] {
+    static func best(_ receipts: [ReceiptRecord]) -> [ReceiptRecord] {
         struct Slot: Hashable {
             let owner: OwnedSender
             let wireID: String

@@ -1,5 +1,6 @@
 package import Foundation
 import Postgres
+import Primitives
 
 extension Outbox {
     private static let sweepLimit = 500
@@ -13,6 +14,7 @@ extension Outbox {
             "outbox.dueAccounts", "SELECT account_id FROM gateway_due_accounts(\(now), \(Int32(Self.sweepLimit)))"
         ) { try $0.column("account_id", as: Account.ID.self) }
         guard !accounts.isEmpty else { return Swept() }
+        Failpoint.hit(.sweepBegin)
         let ended = try await databases.engine.query(
             "outbox.sweep", Settlement.statement(victims: Self.overdue(now), now: now), settings: Databases.accounts(accounts)
         ) { try $0.state("state") as MessageState }
@@ -20,6 +22,9 @@ extension Outbox {
         swept.expired = ended.count { $0 == .expired }
         swept.poisoned = ended.count { $0 == .failed }
         swept.unconfirmed = ended.count { $0 == .unconfirmed }
+        Failpoint.hit(.swept)
+        if swept.expired > 0 { Failpoint.hit(.expired) }
+        if swept.unconfirmed > 0 { Failpoint.hit(.unconfirmed) }
         swept.returned = try await giveBack(accounts, now)
         return swept
     }
@@ -34,16 +39,10 @@ extension Outbox {
                 ORDER BY deadline
                 LIMIT \(Self.sweepLimit)
                 FOR UPDATE SKIP LOCKED
-            ),
-            freed AS (
-                UPDATE outbox b SET state = 'accepted', deadline = NULL
-                FROM overdue
-                WHERE b.account_id = overdue.account_id AND b.message_id = overdue.message_id
-                RETURNING b.account_id, b.message_id
             )
-            UPDATE messages m SET state = 'accepted'
-            FROM freed
-            WHERE m.account_id = freed.account_id AND m.message_id = freed.message_id
+            UPDATE outbox b SET state = 'accepted', deadline = NULL
+            FROM overdue
+            WHERE b.account_id = overdue.account_id AND b.message_id = overdue.message_id
             """, settings: Databases.accounts(accounts))
     }
 
@@ -66,7 +65,8 @@ extension Outbox {
         WHERE b.state IN ('scheduled', 'hold', 'accepted') AND b.expires_at <= \(now)
            OR b.state = 'prepared' AND b.deadline <= \(now) AND (b.claims >= \(claimLimit) OR b.expires_at <= \(now))
            OR b.state = 'on_wire' AND b.deadline <= \(now) AND (b.attempts >= \(wireLimit) OR b.expires_at <= \(now) OR b.at_most_once)
-           OR s.state = 'removed'
+           -- A movable message of which nothing has left gets another sender (`move`), or fails there.
+           OR s.state = 'removed' AND NOT (b.movable AND b.state IN ('scheduled', 'accepted', 'prepared'))
         ORDER BY b.message_id
         LIMIT \(sweepLimit)
         FOR UPDATE OF b SKIP LOCKED

@@ -1,5 +1,6 @@
 package import Foundation
 import Postgres
+import Primitives
 import Secrets
 
 /// A pairing that some node should serve: it holds the sender's lease and publishes codes.
@@ -62,6 +63,7 @@ package struct Pairings: Sendable {
             WHERE l.account_id = p.account_id AND l.sender_id = p.sender_id AND l.epoch = \(owner.epoch)
               AND p.account_id = \(owner.account) AND p.sender_id = \(owner.sender) AND p.expires_at > \(now)
             """, settings: Databases.accounts([owner.account]))
+        Failpoint.hit(.codePublished)
         return touched == 1
     }
 

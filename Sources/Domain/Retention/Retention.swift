@@ -16,6 +16,7 @@ package struct Retention: Sendable {
         for job in RetentionJob.allCases {
             let run = await perform(job, now: now)
             try await record(run)
+            Failpoint.hit(.retentionRecorded)
             runs.append(run)
         }
         return runs
@@ -45,11 +46,13 @@ package struct Retention: Sendable {
         do {
             var piece: Int
             repeat {
+                Failpoint.hit(.retentionBegin)
                 piece =
                     try await database.queryOne(
                         "retention.\(job.rawValue)", job.statement(now: now), settings: [TransactionSetting("lock_timeout", "5s")],
                         deadline: .seconds(60),
                         as: { try $0.column("affected", as: Int.self) }) ?? 0
+                Failpoint.hit(job == .contactCache ? .contactsTruncated : .retentionPiece)
                 affected += piece
             } while job.isPiecewise && piece >= RetentionJob.pieceSize
         } catch {

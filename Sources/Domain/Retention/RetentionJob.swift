@@ -9,12 +9,18 @@ enum RetentionJob: String, CaseIterable, Sendable {
     case credentials
     case bodies = "message_bodies"
     case sentMessages = "sent_messages"
+    case unstored = "unstored_messages"
+    case awaitedDevices = "awaited_devices"
     case messages
     case events = "message_events"
     case attempts = "message_attempts"
     case wireIDs = "wire_ids"
     case signalSessions = "signal_sessions"
     case signalIdentities = "signal_identities"
+    case senderRecipients = "sender_recipients"
+    case senderUsage = "sender_usage"
+    case poolUsage = "pool_usage"
+    case senderHealth = "sender_health"
     case idempotency
     case revokedKeyLabels = "revoked_key_labels"
     case revokedKeys = "revoked_keys"
@@ -32,6 +38,11 @@ enum RetentionJob: String, CaseIterable, Sendable {
         case .makePartitions: "SELECT gateway_make_partitions(\(now), 7::int4, 2::int4)::bigint AS affected"
         case .credentials: "SELECT gateway_purge_stragglers(\(now.addingTimeInterval(-3600))) AS affected"
         case .bodies, .sentMessages: drop(now.addingTimeInterval(-30 * Self.day))
+        case .unstored: "SELECT gateway_erase_unstored(\(now.addingTimeInterval(-SendMessage.unstoredLifetime)), \(Self.sweepLimit)) AS affected"
+        case .awaitedDevices: sweepRouting(now.addingTimeInterval(-60 * Self.day))
+        case .senderRecipients: sweepRouting(now.addingTimeInterval(-Self.year))
+        case .senderUsage, .poolUsage: sweepRouting(now.addingTimeInterval(-2 * Self.day))
+        case .senderHealth: sweepRouting(now.addingTimeInterval(-30 * Self.day))
         case .messages, .events, .attempts: drop(now.addingTimeInterval(-Self.year))
         case .pairings, .idempotency: sweep(now)
         case .wireIDs, .signalSessions, .signalIdentities: sweep(now.addingTimeInterval(-Self.year))
@@ -45,10 +56,14 @@ enum RetentionJob: String, CaseIterable, Sendable {
     private func drop(_ before: Date) -> SQL { "SELECT gateway_drop_partitions(\(rawValue), \(before)) AS affected" }
     private func sweep(_ before: Date) -> SQL { "SELECT gateway_sweep(\(rawValue), \(before), \(Self.sweepLimit)) AS affected" }
 
+    private func sweepRouting(_ before: Date) -> SQL {
+        "SELECT gateway_sweep_routing(\(rawValue), \(before), \(Self.sweepLimit)) AS affected"
+    }
+
     /// Whether one call may leave work for another.
     var isPiecewise: Bool {
         switch self {
-        case .idempotency, .wireIDs, .signalSessions, .signalIdentities: true
+        case .idempotency, .wireIDs, .signalSessions, .signalIdentities, .unstored, .awaitedDevices, .senderRecipients: true
         default: false
         }
     }

@@ -18,6 +18,11 @@ package struct Sender: Sendable, Identified {
     package let number: E164?
     package let createdAt: Date
     package let pairedAt: Date?
+    package var limits = SendingLimits.standard
+    package var health = SenderHealth.well
+
+    /// Where it stands, all things taken together.
+    package func condition(at now: Date) -> SenderCondition { SenderCondition(state, health, now: now) }
 }
 
 /// A sender whose lease this process holds, under that epoch. Every write on its behalf names it.

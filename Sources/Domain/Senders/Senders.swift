@@ -8,9 +8,16 @@ package struct Senders: Sendable {
     let databases: Databases
     let keys: AccountKeys
     let random: any RandomSource
+    /// Told of what changes here; nil where nothing is routed.
+    var routing: Routing?
 
     private static let columns: SQL = """
-        s.sender_id, s.label_sealed, s.test, s.state, s.state_code, s.state_since, s.number_sealed, s.created_at, s.paired_at
+        s.sender_id, s.label_sealed, s.test, s.state, s.state_code, s.state_since, s.number_sealed, s.created_at, s.paired_at, s.limits,
+            h.paused_until, h.pause_code, h.pause_level, h.new_chats_until, h.new_chats_code, h.new_chats_level, h.demoted_until, h.changed_at
+        """
+    private static let tables: SQL = """
+        senders s
+        LEFT JOIN sender_health h ON h.account_id = s.account_id AND h.sender_id = s.sender_id
         """
 
     // MARK: For people
@@ -52,6 +59,7 @@ package struct Senders: Sendable {
             ])
             return id
         }
+        routing?.forget(account)
         let createdAt = first == id ? now : UUIDv7.time(of: first.uuid)
         let sender = Sender(
             id: first, account: account, label: label, isTest: test, state: .unpaired, stateCode: nil, stateSince: createdAt, number: nil,
@@ -64,7 +72,7 @@ package struct Senders: Sendable {
         let sealer = try await keys.sealer(for: account)
         return try await databases.api.query(
             "senders.list",
-            "SELECT \(Self.columns) FROM senders s WHERE s.account_id = \(account) AND s.state <> 'removed' ORDER BY s.sender_id",
+            "SELECT \(Self.columns) FROM \(Self.tables) WHERE s.account_id = \(account) AND s.state <> 'removed' ORDER BY s.sender_id",
             settings: Databases.accounts([account]), access: .readOnly, as: { try Self.read($0, account, sealer) })
     }
 
@@ -73,7 +81,7 @@ package struct Senders: Sendable {
         let sealer = try await keys.sealer(for: account)
         return try await databases.api.queryOne(
             "senders.get",
-            "SELECT \(Self.columns) FROM senders s WHERE s.account_id = \(account) AND s.sender_id = \(id) AND s.state <> 'removed'",
+            "SELECT \(Self.columns) FROM \(Self.tables) WHERE s.account_id = \(account) AND s.sender_id = \(id) AND s.state <> 'removed'",
             settings: Databases.accounts([account]), access: .readOnly, as: { try Self.read($0, account, sealer) })
     }
 
@@ -117,6 +125,7 @@ package struct Senders: Sendable {
 
     /// Records what became of the connection. A sender that is being removed stays so. False: the epoch is over, nothing was changed.
     package func recordState(_ owner: OwnedSender, _ state: SenderState, code: String? = nil, now: Date) async throws -> Bool {
+        Failpoint.hit(.stateBegin)
         let changed = try await databases.engine.query(
             "senders.recordState",
             """
@@ -133,6 +142,7 @@ package struct Senders: Sendable {
             )
             SELECT account_id FROM held
             """, settings: Databases.accounts([owner.account]), as: { try $0.column("account_id", as: Account.ID.self) })
+        Failpoint.hit(.stateRecorded)
         return !changed.isEmpty
     }
 
@@ -157,7 +167,8 @@ package struct Senders: Sendable {
     /// Destroys everything its linked device knew, in one transaction, and marks it `removed` (or `logged_out`, to be paired again).
     /// False: the epoch is over, nothing was changed.
     package func purge(_ owner: OwnedSender, as state: SenderState = .removed, now: Date) async throws -> Bool {
-        try await databases.engine.transaction(Databases.accounts([owner.account])) { transaction in
+        Failpoint.hit(.purgeBegin)
+        let isPurged = try await databases.engine.transaction(Databases.accounts([owner.account])) { transaction in
             let held = try await transaction.query(
                 "senders.holdForPurge",
                 """
@@ -169,6 +180,8 @@ package struct Senders: Sendable {
             try await Self.purge(owner.sender, account: owner.account, state: state, now: now, in: transaction)
             return true
         }
+        Failpoint.hit(.purged)
+        return isPurged
     }
 
     static func purge(_ id: Sender.ID, account: Account.ID, state: SenderState, now: Date, in transaction: Transaction) async throws {
@@ -193,10 +206,12 @@ package struct Senders: Sendable {
     private static func read(_ row: RowReader, _ account: Account.ID, _ sealer: Sealer) throws -> Sender {
         let id = try row.column("sender_id", as: Sender.ID.self)
         let number = try row.column("number_sealed", as: [UInt8]?.self).map { try sealer.openText($0, .senderNumber(id)) }
+        let isTest = try row.column("test", as: Bool.self)
         return Sender(
-            id: id, account: account, label: try sealer.openText(row.column("label_sealed"), .senderLabel(id)), isTest: try row["test"],
+            id: id, account: account, label: try sealer.openText(row.column("label_sealed"), .senderLabel(id)), isTest: isTest,
             state: try row.state("state"), stateCode: try row["state_code"], stateSince: try row["state_since"],
-            number: try number.map { try E164(digits: $0) }, createdAt: try row["created_at"], pairedAt: try row["paired_at"])
+            number: try number.map { try E164(digits: $0) }, createdAt: try row["created_at"], pairedAt: try row["paired_at"],
+            limits: try SendingLimits(stored: row["limits"], for: isTest ? .testSender : .liveSender), health: try SenderHealth(row))
     }
 }
 

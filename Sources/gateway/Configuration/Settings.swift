@@ -23,6 +23,8 @@ struct Settings: Sendable {
         var engineURL: String
         var cronURL: String
         var migratorURL: String
+        /// For LISTEN, which needs a direct connection.
+        var listenURL: String
         var usesPooler: Bool
     }
 
@@ -33,13 +35,26 @@ struct Settings: Sendable {
         var version: String
         var deviceName: String
         var initialPreKeys: Int
+        /// Live senders keep careful limits unless they have their own; false: none.
+        var isPaced: Bool
     }
 
     struct Delivery: Sendable {
         var leaseTimeToLive: Duration
         var claimDeadline: Duration
+        /// After it a message without an answer is written again.
+        var acknowledgementTimeout: Duration
         var sendersPerNode: Int
         var loginsPerSecond: Int
+    }
+
+    struct Limits: Sendable {
+        /// Requests a second; 0: no limit.
+        var requestsPerKey: Int
+        var requestsPerAccount: Int
+        var burstSeconds: Int
+        /// Messages of one account that may wait at once.
+        var pendingPerAccount: Int
     }
 
     struct Sandbox: Sendable {
@@ -61,6 +76,7 @@ struct Settings: Sendable {
     var database: DatabaseAddresses
     var whatsApp: WhatsApp
     var delivery: Delivery
+    var limits: Limits
     var sandbox: Sandbox
     var log: Log
 
@@ -83,11 +99,12 @@ struct Settings: Sendable {
         }
 
         let url = try reader.postgresURL("database.url")
+        let engineURL = try reader.postgresURL("database.engine_url", fallback: url)
         database = DatabaseAddresses(
-            url: url,
-            engineURL: try reader.postgresURL("database.engine_url", fallback: url),
+            url: url, engineURL: engineURL,
             cronURL: try reader.postgresURL("database.cron_url", fallback: url),
             migratorURL: try reader.postgresURL("database.migrator_url", fallback: url),
+            listenURL: try reader.postgresURL("database.listen_url", fallback: engineURL),
             usesPooler: try reader.bool("database.pooler", default: false))
 
         whatsApp = WhatsApp(
@@ -95,13 +112,21 @@ struct Settings: Sendable {
             rootKey: try reader.hexKey("whatsapp.root_key"),
             version: try reader.version("whatsapp.client_version", default: "2.3000.1045649367"),
             deviceName: try reader.string("whatsapp.device_name", default: "Gateway", nonEmpty: true),
-            initialPreKeys: try reader.integer("whatsapp.initial_prekeys", default: 812, in: 20...2_000))
+            initialPreKeys: try reader.integer("whatsapp.initial_prekeys", default: 812, in: 20...2_000),
+            isPaced: try reader.choice("whatsapp.pacing", default: "default", of: ["default", "off"]) == "default")
 
         delivery = Delivery(
             leaseTimeToLive: .seconds(try reader.integer("delivery.lease_ttl_seconds", default: 30, in: 2...300)),
             claimDeadline: .seconds(try reader.integer("delivery.claim_deadline_seconds", default: 20, in: 2...120)),
+            acknowledgementTimeout: .seconds(try reader.integer("delivery.ack_timeout_seconds", default: 75, in: 1...600)),
             sendersPerNode: try reader.integer("delivery.senders_per_node", default: 2_000, in: 1...20_000),
             loginsPerSecond: try reader.integer("delivery.logins_per_second", default: 5, in: 1...1_000))
+
+        limits = Limits(
+            requestsPerKey: try reader.integer("limits.requests_per_second_per_key", default: 0, in: 0...100_000),
+            requestsPerAccount: try reader.integer("limits.requests_per_second_per_account", default: 0, in: 0...1_000_000),
+            burstSeconds: try reader.integer("limits.burst_seconds", default: 10, in: 1...3_600),
+            pendingPerAccount: try reader.integer("limits.pending_per_account", default: 250_000, in: 1...100_000_000))
 
         sandbox = Sandbox(
             port: try reader.integer("sandbox.port", default: 0, in: 0...65_535),

@@ -13,12 +13,15 @@ Every refusal is `application/problem+json` (RFC 9457) with a stable `code`, a s
 |---|---|
 | [invalid_json](/docs/errors/invalid_json) | 400 |
 | [invalid_request](/docs/errors/invalid_request) | 422 |
+| [too_many_items](/docs/errors/too_many_items) | 422 |
+| [request_timeout](/docs/errors/request_timeout) | 408 |
 | [body_too_large](/docs/errors/body_too_large) | 413 |
 | [unsupported_media_type](/docs/errors/unsupported_media_type) | 415 |
 | [missing_key](/docs/errors/missing_key) | 401 |
 | [malformed_key](/docs/errors/malformed_key) | 401 |
 | [invalid_key](/docs/errors/invalid_key) | 401 |
 | [missing_scope](/docs/errors/missing_scope) | 403 |
+| [live_key_required](/docs/errors/live_key_required) | 403 |
 | [not_found](/docs/errors/not_found) | 404 |
 | [method_not_allowed](/docs/errors/method_not_allowed) | 405 |
 | [invalid_idempotency_key](/docs/errors/invalid_idempotency_key) | 400 |
@@ -26,6 +29,10 @@ Every refusal is `application/problem+json` (RFC 9457) with a stable `code`, a s
 | [idempotency_in_progress](/docs/errors/idempotency_in_progress) | 409 |
 | [no_eligible_sender](/docs/errors/no_eligible_sender) | 422 |
 | [sender_not_allowed](/docs/errors/sender_not_allowed) | 403 |
+| [no_sender_available](/docs/errors/no_sender_available) | 409 |
+| [message_not_cancelable](/docs/errors/message_not_cancelable) | 409 |
+| [sender_not_resumable](/docs/errors/sender_not_resumable) | 409 |
+| [default_pool](/docs/errors/default_pool) | 409 |
 | [already_paired](/docs/errors/already_paired) | 409 |
 | [confirmation_mismatch](/docs/errors/confirmation_mismatch) | 422 |
 | [too_many_requests](/docs/errors/too_many_requests) | 429 |
@@ -49,11 +56,11 @@ Remove it first, or create another sender.
 
 Status 413.
 
-The body has more bytes than one request may have (512 KiB unless configured otherwise). The connection is closed. Nothing was stored.
+The body has more bytes than one request may have (512 KiB unless configured otherwise; a batch 4 MiB). The connection is closed. Nothing was stored.
 
 ## What to do
 
-Send one message per request. A text may have 65,536 characters.
+Send one message per request, or smaller batches. A text may have 65,536 characters.
 """###,
         "errors/confirmation_mismatch.md": ###"""
 # confirmation_mismatch
@@ -76,6 +83,17 @@ PostgreSQL does not answer, or its answer to a commit was lost. What was accepte
 ## What to do
 
 Repeat with the same `Idempotency-Key` after the seconds in `Retry-After`: it gives the first answer if the first request did get through, and accepts the message otherwise.
+"""###,
+        "errors/default_pool.md": ###"""
+# default_pool
+
+Status 409.
+
+Messages that name no route go through the default pool, so there is always one.
+
+## What to do
+
+Make another pool the default (`PATCH /v1/pools/{id}` with `"is_default": true`), then delete this one.
 """###,
         "errors/idempotency_in_progress.md": ###"""
 # idempotency_in_progress
@@ -152,7 +170,18 @@ The body is JSON, but something in it is not allowed: an unknown field, a name g
 
 ## What to do
 
-Look at `errors`: each entry has a JSON `pointer` to the place, a stable `code`, and a sentence. The codes are `required`, `wrong_type`, `unknown_field`, `duplicate`, `invalid_number`, `empty`, `too_long`, `too_many`, `invalid_value`, `unsupported`, `invalid_id`, `unknown`, `conflict`, `too_early`, `too_late`, `not_a_time` and `out_of_range`. Query parameters are named in the same way, such as `/limit`.
+Look at `errors`: each entry has a JSON `pointer` to the place, a stable `code`, and a sentence. The codes are `required`, `wrong_type`, `unknown_field`, `duplicate`, `invalid_number`, `empty`, `too_long`, `too_many`, `invalid_value`, `unsupported`, `invalid_id`, `unknown`, `conflict`, `too_early`, `too_late`, `not_a_time`, `out_of_range`, and for pools and limits `empty_pool`, `unknown_policy` and `sender_not_found`. Limits that contradict each other are a `conflict` at the smaller window. Query parameters are named in the same way, such as `/limit`.
+"""###,
+        "errors/live_key_required.md": ###"""
+# live_key_required
+
+Status 403.
+
+A test key sees and changes test things only: test senders, pools of test senders, messages of test keys. It can neither close the account nor change its default pool.
+
+## What to do
+
+Use a live key, `wg_live_…`, with the scope `manage`.
 """###,
         "errors/malformed_key.md": ###"""
 # malformed_key
@@ -164,6 +193,17 @@ What follows `Bearer` is not a whole API key: wrong prefix, wrong length, a char
 ## What to do
 
 Copy the key again, whole. It was shown once when it was made; if it is lost, make a new one and revoke the old.
+"""###,
+        "errors/message_not_cancelable.md": ###"""
+# message_not_cancelable
+
+Status 409.
+
+The bytes of the message may have left already, or nothing more will be sent for it anyway; `state` in the problem says where it stands. Cancel is exact, so it promises nothing here.
+
+## What to do
+
+Look at the message: `GET /v1/messages/{id}`. What is `scheduled` or `queued` can be canceled.
 """###,
         "errors/method_not_allowed.md": ###"""
 # method_not_allowed
@@ -192,7 +232,7 @@ Send `Authorization: Bearer wg_live_…` (or `wg_test_…` for the sandbox). Key
 
 Status 403.
 
-The key works, but lacks the scope for this: `send` for sending, `read` for reading, `manage` for senders and the account.
+The key works, but lacks the scope for this: `send` for sending, `read` for reading, `manage` for senders, pools, limits and the account.
 
 ## What to do
 
@@ -207,7 +247,18 @@ The account, pool or key has no sender that could ever send this. A test key nee
 
 ## What to do
 
-Pair a sender (`gateway sender pair`), or name another in `route`.
+Pair a sender (`gateway sender pair`), or name another in `route`. `POST /v1/messages/explain` lists every sender with its reason.
+"""###,
+        "errors/no_sender_available.md": ###"""
+# no_sender_available
+
+Status 409.
+
+The request said `fail_fast`, and no sender may send this message now. Nothing was stored.
+
+## What to do
+
+Repeat later, or leave `fail_fast` out: the message then waits, within its lifetime, for the sender that may first. `POST /v1/messages/explain` tells why each sender may not, and from when it may.
 """###,
         "errors/not_found.md": ###"""
 # not_found
@@ -231,6 +282,17 @@ The gateway takes no more requests at the moment, for example because it is stop
 
 Wait for the seconds in `Retry-After` and repeat with the same idempotency key.
 """###,
+        "errors/request_timeout.md": ###"""
+# request_timeout
+
+Status 408.
+
+The body of the request did not arrive within 30 seconds. The connection is closed. Nothing was stored.
+
+## What to do
+
+Repeat with the same `Idempotency-Key`; look at the network between you and the gateway.
+"""###,
         "errors/sender_not_allowed.md": ###"""
 # sender_not_allowed
 
@@ -242,16 +304,47 @@ The key may only use certain senders, and this is not one of them.
 
 Use another key or another sender.
 """###,
+        "errors/sender_not_resumable.md": ###"""
+# sender_not_resumable
+
+Status 409.
+
+Only a sender that is `parked` or `replaced` can be resumed; `state` in the problem says where this one stands.
+
+## What to do
+
+Look at `condition.way_out` of the sender: most states end by themselves, others need a new pairing.
+"""###,
+        "errors/too_many_items.md": ###"""
+# too_many_items
+
+Status 422.
+
+A batch has at most 1,000 messages. Nothing of this one was stored.
+
+## What to do
+
+Split it. Give each part an `Idempotency-Key` of its own.
+"""###,
         "errors/too_many_requests.md": ###"""
 # too_many_requests
 
 Status 429.
 
-A limit is reached; `detail` says which. Wrong keys are counted per address and minute: from the sixth on, only keys that worked within the last minute are let in from that address.
+A limit is reached; `limit` says which.
+
+| limit | what it counts |
+|---|---|
+| `requests_per_key`, `requests_per_account` | requests, as the operator allows them; see [limits](/docs/limits) |
+| `pending_per_account` | messages of the account that wait to be sent |
+| `failed_keys_per_minute` | wrong keys from one address |
+| `key_verifications` | API keys being verified at the same moment |
+
+Wrong keys are counted per address and minute: from the sixth on, only keys that worked within the last minute are let in from that address.
 
 ## What to do
 
-Wait for the seconds in `Retry-After`.
+Wait for the seconds in `Retry-After`, then repeat with the same `Idempotency-Key`.
 """###,
         "errors/unsupported_media_type.md": ###"""
 # unsupported_media_type
@@ -270,10 +363,69 @@ Send `Content-Type: application/json`.
 - [OpenAPI description](/openapi.yaml)
 - [Errors](/docs/errors)
 - [How a message travels](/docs/message-life)
+- [Routing and pools](/docs/routing)
+- [Limits and pacing](/docs/limits)
 - [Senders and pairing](/docs/senders)
 - [The sandbox and its simulator](/docs/simulator)
 - [Running the gateway](/docs/operations)
+- [Several nodes](/docs/nodes)
 - [Closing an account and retention](/docs/privacy)
+"""###,
+        "limits.md": ###"""
+# Limits and pacing
+
+WhatsApp bans numbers that behave unlike people. Limits keep a sender in the range of a person at work; what does not fit waits, it is not lost.
+
+## Per sender and pool
+
+`PATCH /v1/senders/{id}` or `PATCH /v1/pools/{id}` with `limits`, or `gateway sender limits`. The object replaces all limits of the sender. `null` is no
+limit of that kind; what is absent has its default.
+
+| member | meaning | default of a live sender |
+|---|---|---|
+| `per_second`, `per_minute`, `per_hour`, `per_day` | messages in the running UTC second, minute, hour, day | none |
+| `new_recipients_per_day` | people this sender has never written to | 1,000 after the warm-up |
+| `warm_up` | a fresh link starts with 20 new recipients a day and rises over 28 days | true |
+| `gap_ms`, `gap_jitter_ms` | pause after a message, and at most so much more by chance | 500, 1,000 |
+| `cold_gap_ms`, `cold_gap_jitter_ms` | the same after a message to somebody new | 3,000, 7,000 |
+| `quiet_hours` | `{"from": "21:00", "to": "07:00"}` where the recipient is, by calling code; of a country with several zones the strictest | none |
+
+Test senders and pools have no limits of their own accord; `whatsapp.pacing = "off"` takes the defaults from live senders as well. A message with
+`"priority": "high"` is sent in quiet hours too.
+
+A smaller window may not allow more than a larger one, quiet hours last more than nothing and at most 12 hours, counts are 1 to 1,000,000 and gaps at
+most an hour: other limits are refused with the place of the contradiction. A pool has no warm-up.
+
+Counters stand in PostgreSQL and are debited in the transaction that puts a message on the wire, so they survive restarts and hold across nodes. What
+a sender has used now, and what it may, is in `usage` of `GET /v1/senders/{id}`.
+
+WhatsApp's own answers count as well: its "too fast" (429) pauses the sender for 30 seconds, doubled each time up to an hour, and
+quiet for ten minutes brings it down again; its refusal of new chats (463) ends new chats of that sender until the time it names, or for a day,
+doubling up to a week. People whom the sender knows are still written to.
+
+## Per account and key
+
+| setting | default | meaning |
+|---|---|---|
+| `limits.requests_per_second_per_key` | 0, off | requests that a key may make for ever |
+| `limits.requests_per_second_per_account` | 0, off | the same for all keys of the account together |
+| `limits.burst_seconds` | 10 | how many seconds' worth may come at once |
+| `limits.pending_per_account` | 250,000 | messages of an account that may wait at the same time |
+
+Each node counts requests for itself, in memory. A batch is one request. While a limit is set, every answer says how it stands, and a refusal is
+[too_many_requests](/docs/errors/too_many_requests) with the limit's name:
+
+    HTTP/1.1 429 Too Many Requests
+    Retry-After: 1
+    RateLimit-Policy: "requests_per_key";q=200;w=10
+    RateLimit: "requests_per_key";r=0;t=1
+
+`q` requests fit into a full bucket, an empty one is full again after `w` seconds; `r` are left, and in `t` seconds there is room again.
+
+## Fairness
+
+Senders share nothing but the database: a sender's messages wait behind each other, never behind those of another account. Priorities `high`,
+`normal` and `low` are separate lanes of one sender.
 """###,
         "message-life.md": ###"""
 # How a message travels
@@ -286,6 +438,7 @@ Send `Content-Type: application/json`.
 
 | status | meaning | settled |
 |---|---|---|
+| `scheduled` | accepted, waits for its `send_at` | no |
 | `queued` | accepted, waits for its sender | no |
 | `sending` | its bytes may have left; no answer yet | no |
 | `sent` | the server has it | yes |
@@ -296,10 +449,108 @@ Send `Content-Type: application/json`.
 | `canceled` | withdrawn before it left | yes |
 | `unconfirmed` | its bytes left, and no answer came in time; a late receipt may still lift it | yes |
 
-*Settled* means that nothing more will be sent for it.
+*Settled* means that nothing more will be sent for it. The database itself refuses every other step than these:
+`scheduled` → `queued` → `sending` → `sent` → `delivered` → `read`; from `scheduled` and `queued` to `failed`, `expired`, `canceled`; from `sending` back to
+`queued` after the server's refusal only, to `failed`, and to `unconfirmed`.
 
 A message is shown once: its WhatsApp id is fixed before the first byte, a resend repeats that id, and recipients show an id once. What
 cannot be excluded: a recipient's client that does not recognise repeated ids, or one that was installed anew between two copies.
+
+## What a message may wish
+
+| member | meaning |
+|---|---|
+| `send_at` | not before this, at most 30 days ahead. The sender is chosen when it comes due |
+| `expires_at`, or `ttl` in seconds | not put on the wire after this: 30 seconds to 7 days after `send_at`, or from now; default 24 hours. Checked when it is claimed, just before its bytes leave, and before each resend |
+| `priority` | `high`, `normal` (default) or `low`: lanes of their own; `high` is sent in quiet hours too |
+| `route` | a `sender`, or a `pool` and perhaps a `policy`: [routing](/docs/routing) |
+| `fail_fast` | refuse rather than wait for a sender |
+| `at_most_once` | never written again once its bytes may have left; without an answer it is `unconfirmed` |
+| `store` | `none`: the text is destroyed as soon as sending no longer needs it |
+| `reference`, `metadata` | come back with the message, sealed at rest; `reference` can be searched |
+
+The answer says when it is expected to leave (`estimated_send_at`) and which limit governs that (`limited_by`).
+
+## Many at once
+
+`POST /v1/messages/batch` takes up to 1,000 messages. Each is accepted or rejected by itself, with its own problem. With an `Idempotency-Key` item N
+has the key `KEY#N`: a batch that is repeated, or was cut off, sends nothing twice.
+
+## Cancel
+
+`POST /v1/messages/{id}/cancel` is exact. After `200` the recipient will not get it, whatever was under way at that moment: the withdrawal and the step
+to `sending` are guarded by the same row. Otherwise it is `409` [message_not_cancelable](/docs/errors/message_not_cancelable) with the state.
+
+## Where the time went
+
+`GET /v1/messages/{id}` lists the attempts, each with its sender, its outcome and its times in milliseconds:
+
+| member | from | to |
+|---|---|---|
+| `queue_ms` | it was due | its sender claimed it |
+| `resolve_ms` | – | recipient and devices were known |
+| `encrypt_ms` | – | one copy per device was encrypted |
+| `commit_ms` | – | the ratchets were durable |
+| `ack_ms` | the first byte | WhatsApp's answer |
+| `receipt_ms` | the first byte | the first device's receipt |
+"""###,
+        "nodes.md": ###"""
+# Several nodes
+
+Nodes are `gateway serve` processes on one PostgreSQL. There is no leader, no queue server and no consensus of our own: PostgreSQL is the coordinator.
+Every node serves the API; each sender is owned by one node at a time.
+
+## Three processes on one machine
+
+    export GATEWAY_DATABASE_URL="postgres://gateway_api@db/gateway"
+    export GATEWAY_DATABASE_ENGINE_URL="postgres://gateway_engine@db/gateway"
+    export GATEWAY_DATABASE_CRON_URL="postgres://gateway_cron@db/gateway"
+    export GATEWAY_DATABASE_MIGRATOR_URL="postgres://owner@db/gateway"
+    export GATEWAY_SECRETS_KEY_DIRECTORY=/etc/gateway/keys       # the same keys on every node
+    gateway migrate
+    GATEWAY_SERVER_LISTEN=127.0.0.1:8081 gateway serve &
+    GATEWAY_SERVER_LISTEN=127.0.0.1:8082 gateway serve &
+    GATEWAY_SERVER_LISTEN=127.0.0.1:8083 gateway serve &
+
+Test senders need a simulator that all nodes reach: name it with `GATEWAY_SANDBOX_ENDPOINT=ws://127.0.0.1:PORT/ws/chat`, for example the one of
+`gateway sandbox` in a data directory of its own. Without it test senders stay unconnected; live senders are not concerned.
+
+Put a load balancer in front that asks `/readyz` and repeats on 503. `--roles api`, `engine` or `cron` give a node a part of the work. The hourly job may
+run on every node: a run finds little after another one.
+
+## Who owns a sender
+
+A row per sender names its holder, an epoch and an end (`delivery.lease_ttl_seconds`, 30). The holder renews every third of that; whoever takes over
+counts the epoch up. Only the database's clock decides.
+
+- Every write for a sender names its epoch and changes nothing if that epoch is over.
+- A node trusts its lease for less than it lasts, and closes the connection before it thinks when that trust is over.
+- WhatsApp allows one connection per linked device: the new owner's login ends the old one.
+
+| what happens | what follows |
+|---|---|
+| SIGTERM | no new claims, running sends finish, leases are given back; another node has the senders within 5 seconds |
+| kill -9, power cut | the leases end, other nodes take the senders; what had not left is sent, what may have left is repeated under the same id |
+| a node is stopped and wakes up later | its epoch is over: its writes change nothing, its connections close |
+| PostgreSQL restarts | nodes wait and go on; nothing accepted is lost; the API answers 503 meanwhile |
+| the network between node and PostgreSQL is cut | as with kill -9; the cut-off node stops sending by itself |
+
+## Connections
+
+A node keeps 8 connections for requests, 8 for the engine, 1 each for the hourly job, migrations and hints (LISTEN). Hints only shorten waiting: without them
+everything is found by polling within a second. PostgreSQL's `max_connections` must hold them all.
+
+**Behind a transaction pooler** such as PgBouncer set `database.pooler = true`: no named statements, no session state. LISTEN needs a direct connection:
+name it in `database.listen_url`, or the nodes poll.
+
+## Limits and nodes
+
+Limits of senders and pools are rows, debited with the message, and hold across all nodes. Limits of requests are counted by each node for itself: with three
+nodes behind a balancer a key may make three times as many.
+
+## Rolling update
+
+Replace one node after the other with SIGTERM. Migrations only add; the older nodes go on beside the newer one.
 """###,
         "openapi.yaml": ###"""
 openapi: 3.1.0
@@ -307,6 +558,9 @@ info:
   title: WhatsApp gateway
   version: "1"
   summary: Sends WhatsApp messages for programs, over an account's own paired senders.
+  description: >-
+    A live key sees everything of its account; a test key sees test senders and their messages only. While the operator limits requests, every
+    answer under /v1 carries RateLimit-Policy and RateLimit.
   license:
     name: Apache-2.0
     identifier: Apache-2.0
@@ -317,6 +571,7 @@ security:
 tags:
   - name: messages
   - name: senders
+  - name: pools
   - name: account
   - name: service
 paths:
@@ -357,6 +612,7 @@ paths:
         "400": { $ref: "#/components/responses/BadRequest" }
         "401": { $ref: "#/components/responses/Unauthorized" }
         "403": { $ref: "#/components/responses/Forbidden" }
+        "408": { $ref: "#/components/responses/Timeout" }
         "409": { $ref: "#/components/responses/Conflict" }
         "413": { $ref: "#/components/responses/TooLarge" }
         "415": { $ref: "#/components/responses/UnsupportedMediaType" }
@@ -405,11 +661,88 @@ paths:
         "429": { $ref: "#/components/responses/TooManyRequests" }
         "500": { $ref: "#/components/responses/InternalError" }
         "503": { $ref: "#/components/responses/Unavailable" }
+  /v1/messages/batch:
+    post:
+      operationId: createMessages
+      tags: [messages]
+      summary: Accept up to 1,000 messages, each for itself
+      description: >-
+        Every item is accepted or rejected by itself; an accepted one is as durable as with POST /v1/messages. The body may have 4 MiB. With an
+        Idempotency-Key (at most 250 characters here) item N has the key `KEY#N`, so that a repeated batch sends nothing twice.
+      parameters:
+        - $ref: "#/components/parameters/IdempotencyKey"
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema:
+              $ref: "#/components/schemas/SendBatch"
+            example:
+              messages:
+                - { to: "+628123456789", type: text, text: { body: "Kode Anda 123456" } }
+                - { to: "+628123456780", type: text, text: { body: "Kode Anda 654321" }, priority: high }
+      responses:
+        "202":
+          description: At least one item was accepted; results tells which.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/BatchResult"
+        "200":
+          description: No item was accepted; results tells why.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/BatchResult"
+        "400": { $ref: "#/components/responses/BadRequest" }
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "408": { $ref: "#/components/responses/Timeout" }
+        "409": { $ref: "#/components/responses/Conflict" }
+        "413": { $ref: "#/components/responses/TooLarge" }
+        "415": { $ref: "#/components/responses/UnsupportedMediaType" }
+        "422": { $ref: "#/components/responses/Unprocessable" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
+  /v1/messages/explain:
+    post:
+      operationId: explainMessage
+      tags: [messages]
+      summary: What would become of a message, without sending it
+      description: >-
+        Takes the body of POST /v1/messages and makes the same decision over the same data, taking no turn and writing nothing. Every sender that
+        was looked at stands in senders with the reason for or against it. An Idempotency-Key is checked for its form and otherwise not needed.
+      parameters:
+        - $ref: "#/components/parameters/IdempotencyKey"
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema:
+              $ref: "#/components/schemas/SendMessage"
+      responses:
+        "200":
+          description: The decision, also when it is that nobody may send.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/Explanation"
+        "400": { $ref: "#/components/responses/BadRequest" }
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "408": { $ref: "#/components/responses/Timeout" }
+        "413": { $ref: "#/components/responses/TooLarge" }
+        "415": { $ref: "#/components/responses/UnsupportedMediaType" }
+        "422": { $ref: "#/components/responses/Unprocessable" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
   /v1/messages/{id}:
     get:
       operationId: getMessage
       tags: [messages]
-      summary: One message with its route
+      summary: One message with its route and its attempts
       parameters:
         - $ref: "#/components/parameters/MessageID"
       responses:
@@ -445,6 +778,36 @@ paths:
         "429": { $ref: "#/components/responses/TooManyRequests" }
         "500": { $ref: "#/components/responses/InternalError" }
         "503": { $ref: "#/components/responses/Unavailable" }
+  /v1/messages/{id}/cancel:
+    post:
+      operationId: cancelMessage
+      tags: [messages]
+      summary: Withdraw a message
+      description: >-
+        Exact: after a 200 the recipient will not get it. Possible while the message is scheduled or queued. Takes no body; twice is the same
+        as once, so an Idempotency-Key is checked for its form and otherwise not needed.
+      parameters:
+        - $ref: "#/components/parameters/MessageID"
+        - $ref: "#/components/parameters/IdempotencyKey"
+      responses:
+        "200":
+          description: The message is canceled.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/Message"
+        "400": { $ref: "#/components/responses/BadRequest" }
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "404": { $ref: "#/components/responses/NotFound" }
+        "408": { $ref: "#/components/responses/Timeout" }
+        "409": { $ref: "#/components/responses/Conflict" }
+        "413": { $ref: "#/components/responses/TooLarge" }
+        "415": { $ref: "#/components/responses/UnsupportedMediaType" }
+        "422": { $ref: "#/components/responses/Unprocessable" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
   /v1/senders:
     post:
       operationId: createSender
@@ -474,6 +837,7 @@ paths:
         "400": { $ref: "#/components/responses/BadRequest" }
         "401": { $ref: "#/components/responses/Unauthorized" }
         "403": { $ref: "#/components/responses/Forbidden" }
+        "408": { $ref: "#/components/responses/Timeout" }
         "409": { $ref: "#/components/responses/Conflict" }
         "413": { $ref: "#/components/responses/TooLarge" }
         "415": { $ref: "#/components/responses/UnsupportedMediaType" }
@@ -522,6 +886,39 @@ paths:
         "429": { $ref: "#/components/responses/TooManyRequests" }
         "500": { $ref: "#/components/responses/InternalError" }
         "503": { $ref: "#/components/responses/Unavailable" }
+    patch:
+      operationId: updateSender
+      tags: [senders]
+      summary: Rename a sender, or set its limits
+      description: Members that are absent stay as they are. `limits` replaces all limits of the sender.
+      parameters:
+        - $ref: "#/components/parameters/SenderID"
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema:
+              $ref: "#/components/schemas/UpdateSender"
+            example:
+              limits: { per_minute: 20, per_day: 500, quiet_hours: { from: "21:00", to: "07:00" } }
+      responses:
+        "200":
+          description: The sender as it is now. Other nodes follow within a second.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/Sender"
+        "400": { $ref: "#/components/responses/BadRequest" }
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "404": { $ref: "#/components/responses/NotFound" }
+        "408": { $ref: "#/components/responses/Timeout" }
+        "413": { $ref: "#/components/responses/TooLarge" }
+        "415": { $ref: "#/components/responses/UnsupportedMediaType" }
+        "422": { $ref: "#/components/responses/Unprocessable" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
     delete:
       operationId: removeSender
       tags: [senders]
@@ -563,6 +960,7 @@ paths:
         "401": { $ref: "#/components/responses/Unauthorized" }
         "403": { $ref: "#/components/responses/Forbidden" }
         "404": { $ref: "#/components/responses/NotFound" }
+        "408": { $ref: "#/components/responses/Timeout" }
         "409": { $ref: "#/components/responses/Conflict" }
         "413": { $ref: "#/components/responses/TooLarge" }
         "415": { $ref: "#/components/responses/UnsupportedMediaType" }
@@ -596,6 +994,169 @@ paths:
         "429": { $ref: "#/components/responses/TooManyRequests" }
         "500": { $ref: "#/components/responses/InternalError" }
         "503": { $ref: "#/components/responses/Unavailable" }
+  /v1/senders/{id}/resume:
+    post:
+      operationId: resumeSender
+      tags: [senders]
+      summary: Let a sender that was stopped connect again
+      description: >-
+        For a sender that is `parked` or `replaced`. Takes no body; twice is the same as once, so an Idempotency-Key is checked for its form
+        and otherwise not needed.
+      parameters:
+        - $ref: "#/components/parameters/SenderID"
+        - $ref: "#/components/parameters/IdempotencyKey"
+      responses:
+        "202":
+          description: The node that holds the sender connects it.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/Sender"
+        "400": { $ref: "#/components/responses/BadRequest" }
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "404": { $ref: "#/components/responses/NotFound" }
+        "408": { $ref: "#/components/responses/Timeout" }
+        "409": { $ref: "#/components/responses/Conflict" }
+        "413": { $ref: "#/components/responses/TooLarge" }
+        "415": { $ref: "#/components/responses/UnsupportedMediaType" }
+        "422": { $ref: "#/components/responses/Unprocessable" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
+  /v1/pools:
+    post:
+      operationId: createPool
+      tags: [pools]
+      summary: A new pool
+      parameters:
+        - $ref: "#/components/parameters/IdempotencyKey"
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema:
+              $ref: "#/components/schemas/CreatePool"
+            example:
+              name: Indonesia
+              policy: sticky
+              members: [{ sender: snd_01k7t3n5v9f8r2w6x0yzabcdeh, weight: 2 }, { sender: snd_01k7t3n5v9f8r2w6x0yzabcdej }]
+      responses:
+        "201":
+          description: Created.
+          headers:
+            Location:
+              schema: { type: string }
+            Idempotent-Replayed:
+              schema: { type: string, enum: ["true"] }
+              description: Present when this answers a repeated idempotency key.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/Pool"
+        "400": { $ref: "#/components/responses/BadRequest" }
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "408": { $ref: "#/components/responses/Timeout" }
+        "409": { $ref: "#/components/responses/Conflict" }
+        "413": { $ref: "#/components/responses/TooLarge" }
+        "415": { $ref: "#/components/responses/UnsupportedMediaType" }
+        "422": { $ref: "#/components/responses/Unprocessable" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
+    get:
+      operationId: listPools
+      tags: [pools]
+      summary: The account's pools, newest first
+      parameters:
+        - $ref: "#/components/parameters/Limit"
+        - $ref: "#/components/parameters/Cursor"
+      responses:
+        "200":
+          description: A page.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/PoolList"
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "422": { $ref: "#/components/responses/Unprocessable" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
+  /v1/pools/{id}:
+    get:
+      operationId: getPool
+      tags: [pools]
+      summary: One pool
+      parameters:
+        - $ref: "#/components/parameters/PoolID"
+      responses:
+        "200":
+          description: The pool.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/Pool"
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "404": { $ref: "#/components/responses/NotFound" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
+    patch:
+      operationId: updatePool
+      tags: [pools]
+      summary: Change a pool
+      description: >-
+        Members that are absent stay as they are. `members` and `limits` replace what was there as a whole. `is_default` may only be set to
+        true: the pool that was the default one is it no longer.
+      parameters:
+        - $ref: "#/components/parameters/PoolID"
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema:
+              $ref: "#/components/schemas/UpdatePool"
+            example:
+              policy: weighted
+      responses:
+        "200":
+          description: The pool as it is now. Other nodes follow within a second.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/Pool"
+        "400": { $ref: "#/components/responses/BadRequest" }
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "404": { $ref: "#/components/responses/NotFound" }
+        "408": { $ref: "#/components/responses/Timeout" }
+        "413": { $ref: "#/components/responses/TooLarge" }
+        "415": { $ref: "#/components/responses/UnsupportedMediaType" }
+        "422": { $ref: "#/components/responses/Unprocessable" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
+    delete:
+      operationId: deletePool
+      tags: [pools]
+      summary: Delete a pool
+      description: Its senders stay. Messages that were routed by it keep their sender.
+      parameters:
+        - $ref: "#/components/parameters/PoolID"
+      responses:
+        "204":
+          description: Deleted.
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "404": { $ref: "#/components/responses/NotFound" }
+        "409": { $ref: "#/components/responses/Conflict" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
   /v1/account/close:
     post:
       operationId: closeAccount
@@ -623,6 +1184,7 @@ paths:
         "400": { $ref: "#/components/responses/BadRequest" }
         "401": { $ref: "#/components/responses/Unauthorized" }
         "403": { $ref: "#/components/responses/Forbidden" }
+        "408": { $ref: "#/components/responses/Timeout" }
         "413": { $ref: "#/components/responses/TooLarge" }
         "415": { $ref: "#/components/responses/UnsupportedMediaType" }
         "422": { $ref: "#/components/responses/Unprocessable" }
@@ -683,6 +1245,11 @@ components:
       in: path
       required: true
       schema: { type: string, pattern: "^snd_[0-9a-hjkmnp-tv-z]{26}$" }
+    PoolID:
+      name: id
+      in: path
+      required: true
+      schema: { type: string, pattern: "^pool_[0-9a-hjkmnp-tv-z]{26}$" }
     Limit:
       name: limit
       in: query
@@ -709,6 +1276,9 @@ components:
     Conflict:
       description: Not possible in the current state, or the first request with this idempotency key is still running.
       content: { application/problem+json: { schema: { $ref: "#/components/schemas/Problem" } } }
+    Timeout:
+      description: The body did not arrive in time; the connection is closed.
+      content: { application/problem+json: { schema: { $ref: "#/components/schemas/Problem" } } }
     TooLarge:
       description: The body is larger than allowed.
       content: { application/problem+json: { schema: { $ref: "#/components/schemas/Problem" } } }
@@ -719,8 +1289,11 @@ components:
       description: The request is understood and not valid; errors name the places.
       content: { application/problem+json: { schema: { $ref: "#/components/schemas/Problem" } } }
     TooManyRequests:
-      description: A limit is reached.
-      headers: { Retry-After: { schema: { type: integer } } }
+      description: A limit is reached; `limit` in the problem names it.
+      headers:
+        Retry-After: { schema: { type: integer } }
+        RateLimit-Policy: { schema: { type: string }, description: "The limits, as in draft-ietf-httpapi-ratelimit-headers: `\"requests_per_key\";q=200;w=10`." }
+        RateLimit: { schema: { type: string }, description: "What is left of them: `\"requests_per_key\";r=0;t=1`." }
       content: { application/problem+json: { schema: { $ref: "#/components/schemas/Problem" } } }
     InternalError:
       description: A mistake of ours; quote the request id.
@@ -750,14 +1323,43 @@ components:
           properties:
             sender: { type: [string, "null"], pattern: "^snd_[0-9a-hjkmnp-tv-z]{26}$" }
             pool: { type: [string, "null"], pattern: "^pool_[0-9a-hjkmnp-tv-z]{26}$" }
-            policy: { type: [string, "null"], enum: [round_robin, null] }
-        expires_at: { type: [string, "null"], format: date-time, description: "Not put on the wire after this; 30 seconds to 7 days ahead." }
+            policy: { type: [string, "null"], description: "Instead of the pool's own, for this message; see RoutingPolicy.", enum: [sticky, round_robin, weighted, least_busy, priority, random, prefix, explicit, null] }
+        priority: { type: [string, "null"], enum: [high, normal, low, null], default: normal, description: "high goes first, and is sent in quiet hours too." }
+        send_at: { type: [string, "null"], format: date-time, description: "Not before this; at most 30 days ahead." }
+        expires_at: { type: [string, "null"], format: date-time, description: "Not put on the wire after this; 30 seconds to 7 days after send_at, or from now. Default: 24 hours." }
+        ttl: { type: [integer, "null"], minimum: 30, maximum: 604800, description: "Seconds, instead of expires_at; counted from send_at, or from now." }
+        fail_fast: { type: [boolean, "null"], description: "Refuse with 409 no_sender_available rather than wait for a sender." }
+        at_most_once: { type: [boolean, "null"], description: "Never written again once its bytes may have left, though no answer came." }
+        store: { type: [string, "null"], enum: [default, none, null], description: "none: the text is destroyed as soon as it is no longer needed for sending." }
         reference: { type: [string, "null"], minLength: 1, maxLength: 255 }
         metadata:
           type: [object, "null"]
           maxProperties: 16
           propertyNames: { minLength: 1, maxLength: 64 }
           additionalProperties: { type: string, maxLength: 512 }
+    SendBatch:
+      type: object
+      required: [messages]
+      additionalProperties: false
+      properties:
+        messages: { type: array, minItems: 1, maxItems: 1000, items: { $ref: "#/components/schemas/SendMessage" } }
+    BatchResult:
+      type: object
+      required: [accepted, rejected, results]
+      properties:
+        accepted: { type: integer }
+        rejected: { type: integer }
+        results: { type: array, items: { $ref: "#/components/schemas/BatchItem" } }
+    BatchItem:
+      type: object
+      description: In the order of the request.
+      required: [index, status]
+      properties:
+        index: { type: integer, minimum: 0 }
+        status: { type: string, enum: [accepted, rejected] }
+        replayed: { type: boolean, description: "The item had been accepted before under the same idempotency key." }
+        message: { $ref: "#/components/schemas/Message" }
+        problem: { $ref: "#/components/schemas/Problem" }
     MessageStatus:
       type: string
       enum: [scheduled, queued, sending, sent, delivered, read, failed, expired, canceled, unconfirmed]
@@ -783,15 +1385,83 @@ components:
             policy: { type: string }
             reason: { type: string }
             pool: { type: [string, "null"] }
+        priority: { type: string, enum: [high, normal, low] }
+        store: { type: string, enum: [default, none] }
         reference: { type: [string, "null"] }
         metadata: { type: [object, "null"], additionalProperties: { type: string } }
         created_at: { type: string, format: date-time }
+        send_at: { type: [string, "null"], format: date-time }
         expires_at: { type: string, format: date-time }
-        estimated_send_at: { type: [string, "null"], format: date-time }
+        estimated_send_at: { type: [string, "null"], format: date-time, description: "When it is expected to leave, while it is scheduled or queued; absent when that is not known." }
+        limited_by: { $ref: "#/components/schemas/LimitCode" }
+        moves: { type: integer, minimum: 0, description: "How often it was given to another sender before its bytes left." }
         sent_at: { type: [string, "null"], format: date-time }
         delivered_at: { type: [string, "null"], format: date-time }
         read_at: { type: [string, "null"], format: date-time }
         failure: { $ref: "#/components/schemas/Failure" }
+        attempts: { type: array, description: "With GET /v1/messages/{id} only; oldest first.", items: { $ref: "#/components/schemas/Attempt" } }
+    Attempt:
+      type: object
+      description: One time its bytes may have left. Times are absent where they are not known.
+      required: [number, sender, outcome, wire_at]
+      properties:
+        number: { type: integer, minimum: 1 }
+        sender: { type: string }
+        outcome: { type: string, enum: [acknowledged, refused, unknown, received] }
+        server_code: { type: [integer, "null"], description: "WhatsApp's own code of a refusal." }
+        wire_at: { type: string, format: date-time }
+        queue_ms: { type: [integer, "null"], description: "From being due to being claimed by its sender." }
+        resolve_ms: { type: [integer, "null"], description: "Finding the recipient and its devices." }
+        encrypt_ms: { type: [integer, "null"] }
+        commit_ms: { type: [integer, "null"], description: "Storing the ratchets before the first byte." }
+        ack_ms: { type: [integer, "null"], description: "From the first byte to WhatsApp's answer." }
+        receipt_ms: { type: [integer, "null"], description: "From the first byte to the first device's receipt." }
+    Explanation:
+      type: object
+      required: [sender, policy, pool, reason, failure, warm, waiting, available_at, estimated_send_at, limited_by, senders]
+      properties:
+        sender:
+          type: [object, "null"]
+          description: The one that would be chosen.
+          required: [id, label]
+          properties:
+            id: { type: string }
+            label: { type: string }
+        policy: { $ref: "#/components/schemas/RoutingPolicy" }
+        pool: { type: [string, "null"] }
+        reason: { type: string }
+        failure: { type: [string, "null"], description: "Why nobody would be chosen.", enum: [no_eligible_sender, sender_not_allowed, no_sender_available, null] }
+        warm: { type: boolean, description: "The sender has written to this recipient before." }
+        waiting: { type: boolean, description: "Nobody may send now; the message would wait." }
+        available_at: { type: [string, "null"], format: date-time, description: "When the sender may send; without a sender: when the first one may. null: nobody knows." }
+        estimated_send_at: { type: [string, "null"], format: date-time, description: "When the message would leave, what waits before it included." }
+        limited_by: { $ref: "#/components/schemas/LimitCode" }
+        senders: { type: array, items: { $ref: "#/components/schemas/ConsideredSender" } }
+    ConsideredSender:
+      type: object
+      description: In the order of the pool.
+      required: [id, label, chosen, verdict, available_at, limited_by]
+      properties:
+        id: { type: string }
+        label: { type: string }
+        chosen: { type: boolean }
+        verdict: { $ref: "#/components/schemas/Verdict" }
+        available_at: { type: [string, "null"], format: date-time, description: "When it may send this message; null when that is not known, or never." }
+        limited_by: { $ref: "#/components/schemas/LimitCode" }
+    Verdict:
+      type: object
+      required: [code, sentence, way_out]
+      properties:
+        code: { type: string, description: "For a sender that a limit holds back, the limit's code.", enum: [eligible, demoted, another_is_warm, weight_zero, shorter_prefix, limited, connecting, disconnected, no_node, temporarily_banned, unpaired, pairing, logged_out, replaced, client_outdated, parked, wrong_mode, not_allowed, excluded, refused, other_prefix, not_in_pool, removing, per_second, per_minute, per_hour, per_day, new_recipients_per_day, warm_up, gap, quiet_hours, pool_per_second, pool_per_minute, pool_per_hour, pool_per_day, pool_new_recipients_per_day, pool_gap, pool_quiet_hours, sender_paused, new_chats_paused] }
+        sentence: { type: string }
+        way_out: { type: string }
+    RoutingPolicy:
+      type: string
+      enum: [sticky, round_robin, weighted, least_busy, priority, random, prefix, explicit]
+    LimitCode:
+      type: [string, "null"]
+      description: The limit that governs when it leaves.
+      enum: [per_second, per_minute, per_hour, per_day, new_recipients_per_day, warm_up, gap, quiet_hours, pool_per_second, pool_per_minute, pool_per_hour, pool_per_day, pool_new_recipients_per_day, pool_gap, pool_quiet_hours, sender_paused, new_chats_paused, null]
     Failure:
       type: [object, "null"]
       required: [code, class, retryable, advice]
@@ -812,7 +1482,7 @@ components:
       required: [sequence, status, at]
       properties:
         sequence: { type: integer, minimum: 1 }
-        status: { type: string, enum: [scheduled, queued, sending, retrying, sent, delivered, read, failed, expired, canceled, unconfirmed] }
+        status: { type: string, enum: [scheduled, queued, rerouted, sending, retrying, sent, delivered, read, failed, expired, canceled, unconfirmed] }
         at: { type: string, format: date-time }
         failure: { $ref: "#/components/schemas/Failure" }
     EventList:
@@ -825,15 +1495,121 @@ components:
       additionalProperties: false
       properties:
         label: { type: [string, "null"], minLength: 1, maxLength: 80 }
+    UpdateSender:
+      type: object
+      additionalProperties: false
+      properties:
+        label: { type: [string, "null"], minLength: 1, maxLength: 80 }
+        limits: { $ref: "#/components/schemas/Limits" }
+    Limits:
+      type: [object, "null"]
+      description: >-
+        null: no limit of this kind. Absent: its default, which for test senders and pools is none, and for live senders stands in
+        /docs/limits. A smaller window may not allow more than a larger one.
+      additionalProperties: false
+      properties:
+        per_second: { type: [integer, "null"], minimum: 1, maximum: 1000000 }
+        per_minute: { type: [integer, "null"], minimum: 1, maximum: 1000000 }
+        per_hour: { type: [integer, "null"], minimum: 1, maximum: 1000000 }
+        per_day: { type: [integer, "null"], minimum: 1, maximum: 1000000 }
+        new_recipients_per_day: { type: [integer, "null"], minimum: 1, maximum: 1000000, description: "People this sender has never written to." }
+        warm_up: { type: [boolean, "null"], description: "A fresh link starts with 20 new recipients a day and rises over 28 days. Not for pools." }
+        gap_ms: { type: [integer, "null"], minimum: 0, maximum: 3600000, description: "Pause after a message." }
+        gap_jitter_ms: { type: [integer, "null"], minimum: 0, maximum: 3600000, description: "Added to it at random, up to this." }
+        cold_gap_ms: { type: [integer, "null"], minimum: 0, maximum: 3600000, description: "Pause after a message to somebody new." }
+        cold_gap_jitter_ms: { type: [integer, "null"], minimum: 0, maximum: 3600000 }
+        quiet_hours:
+          type: [object, "null"]
+          description: Times of day where the recipient is, by calling code. At most 12 hours. Messages of priority high go nevertheless.
+          required: [from, to]
+          additionalProperties: false
+          properties:
+            from: { type: string, pattern: "^([01][0-9]|2[0-3]):[0-5][0-9]$" }
+            to: { type: string, pattern: "^([01][0-9]|2[0-3]):[0-5][0-9]$" }
+    Usage:
+      type: object
+      description: What was sent in the running second, minute, hour and day (UTC), and is promised to messages that wait. At most a second old.
+      required: [per_second, per_minute, per_hour, per_day, new_recipients_per_day]
+      properties:
+        per_second: { $ref: "#/components/schemas/Count" }
+        per_minute: { $ref: "#/components/schemas/Count" }
+        per_hour: { $ref: "#/components/schemas/Count" }
+        per_day: { $ref: "#/components/schemas/Count" }
+        new_recipients_per_day: { $ref: "#/components/schemas/Count" }
+        next_at: { type: [string, "null"], format: date-time, description: "The pause after the last message ends then." }
+    Count:
+      type: object
+      required: [used, limit]
+      properties:
+        used: { type: integer }
+        limit: { type: [integer, "null"], description: "What holds, defaults and warm-up included; null: no limit." }
+    Condition:
+      type: object
+      description: How the sender fares, with the way out.
+      required: [code, sentence, way_out]
+      properties:
+        code: { type: string, enum: [ready, connecting, cooling, rate_limited, disconnected, parked, logged_out, replaced, temporarily_banned, client_outdated, unpaired, pairing, removing] }
+        sentence: { type: string }
+        way_out: { type: string }
+        until: { type: [string, "null"], format: date-time, description: "When it ends by itself, if that is known." }
+        demoted_until: { type: [string, "null"], format: date-time, description: "Until then other senders go first, because few receipts come back." }
+    CreatePool:
+      type: object
+      required: [name, members]
+      additionalProperties: false
+      properties:
+        name: { type: string, minLength: 1, maxLength: 80 }
+        policy: { type: [string, "null"], default: sticky, enum: [sticky, round_robin, weighted, least_busy, priority, random, prefix, null] }
+        members: { type: array, minItems: 1, maxItems: 1000, items: { $ref: "#/components/schemas/PoolMember" } }
+        limits: { $ref: "#/components/schemas/Limits" }
+        is_default: { type: [boolean, "null"] }
+    UpdatePool:
+      type: object
+      additionalProperties: false
+      properties:
+        name: { type: [string, "null"], minLength: 1, maxLength: 80 }
+        policy: { type: [string, "null"], enum: [sticky, round_robin, weighted, least_busy, priority, random, prefix, null] }
+        members: { type: [array, "null"], minItems: 1, maxItems: 1000, items: { $ref: "#/components/schemas/PoolMember" } }
+        limits: { $ref: "#/components/schemas/Limits" }
+        is_default: { type: [boolean, "null"], enum: [true, null] }
+    PoolMember:
+      type: object
+      required: [sender]
+      additionalProperties: false
+      properties:
+        sender: { type: string, pattern: "^snd_[0-9a-hjkmnp-tv-z]{26}$" }
+        weight: { type: [integer, "null"], minimum: 0, maximum: 1000, default: 1, description: "For weighted; 0: only if nobody else may." }
+        prefixes: { type: [array, "null"], items: { type: string, pattern: "^\\+?[1-9][0-9]{0,14}$" }, description: "For prefix: what the recipient's number begins with, such as 62." }
+    Pool:
+      type: object
+      required: [id, name, policy, is_default, members, limits, created_at]
+      properties:
+        id: { type: string }
+        name: { type: string }
+        policy: { $ref: "#/components/schemas/RoutingPolicy" }
+        is_default: { type: boolean, description: "Messages that name no route go through it." }
+        members: { type: array, items: { $ref: "#/components/schemas/PoolMember" }, description: "In order. A test key sees test senders only." }
+        limits: { $ref: "#/components/schemas/Limits" }
+        created_at: { type: string, format: date-time }
+    PoolList:
+      type: object
+      required: [data, has_more, next_cursor]
+      properties:
+        data: { type: array, items: { $ref: "#/components/schemas/Pool" } }
+        has_more: { type: boolean }
+        next_cursor: { type: [string, "null"] }
     Sender:
       type: object
-      required: [id, label, state, test, created_at]
+      required: [id, label, state, condition, limits, test, created_at]
       properties:
         id: { type: string }
         label: { type: [string, "null"] }
         number: { type: [string, "null"], description: "The sender's own number, once paired." }
         test: { type: boolean }
         state: { $ref: "#/components/schemas/SenderState" }
+        condition: { $ref: "#/components/schemas/Condition" }
+        limits: { $ref: "#/components/schemas/Limits" }
+        usage: { $ref: "#/components/schemas/Usage" }
         created_at: { type: string, format: date-time }
         paired_at: { type: [string, "null"], format: date-time }
     SenderState:
@@ -894,8 +1670,10 @@ components:
         status: { type: integer }
         code:
           type: string
-          enum: [invalid_json, invalid_request, body_too_large, unsupported_media_type, missing_key, malformed_key, invalid_key, missing_scope, not_found, method_not_allowed, invalid_idempotency_key, idempotency_key_reused, idempotency_in_progress, no_eligible_sender, sender_not_allowed, already_paired, confirmation_mismatch, too_many_requests, overloaded, database_unavailable, internal_error]
+          enum: [invalid_json, invalid_request, too_many_items, request_timeout, body_too_large, unsupported_media_type, missing_key, malformed_key, invalid_key, missing_scope, live_key_required, not_found, method_not_allowed, invalid_idempotency_key, idempotency_key_reused, idempotency_in_progress, no_eligible_sender, sender_not_allowed, no_sender_available, message_not_cancelable, sender_not_resumable, default_pool, already_paired, confirmation_mismatch, too_many_requests, overloaded, database_unavailable, internal_error]
         detail: { type: string }
+        limit: { type: string, description: "With 429: which limit." }
+        state: { type: string, description: "With 409: the state that stands in the way." }
         request_id: { type: string }
         errors:
           type: array
@@ -911,7 +1689,7 @@ components:
 # Running the gateway
 
 `gateway serve --config gateway.toml` runs API, engine and hourly job. `--roles api`, `engine` or `cron` (comma separated) run a part.
-Several processes on one PostgreSQL share the senders through leases: at most one connection per sender in the whole fleet.
+Several processes on one PostgreSQL share the senders through leases: at most one connection per sender in the whole fleet; see [several nodes](/docs/nodes).
 
 - **Check**: `gateway config check`, `gateway doctor` (database, migrations, keys, clock; exit code 1 when something is wrong), `/healthz`, `/readyz`.
 - **Stop**: SIGTERM lets running sends finish, gives the leases back and closes the connections.
@@ -938,6 +1716,66 @@ hour, and ignored when older than an hour even if the job is dead.
 credentials go, the data key is destroyed, and the account's rows are deleted in every table. The receipt names random ids and counts only.
 Write-ahead log and backups still hold the wrapped data key until they age out.
 """###,
+        "routing.md": ###"""
+# Routing and pools
+
+A **pool** is an ordered set of senders with a policy. A message names one in `route.pool`, or names nothing and goes through the account's
+default pool, which every new sender joins. It may also name one `sender`, and nothing is chosen then.
+
+    curl -sS http://127.0.0.1:8080/v1/pools -H "Authorization: Bearer $GATEWAY_KEY" -H "Content-Type: application/json" \
+      -d '{"name": "Support", "policy": "sticky", "members": [{"sender": "snd_…"}, {"sender": "snd_…", "weight": 3}]}'
+
+| policy | picks |
+|---|---|
+| `sticky` | the same sender for the same person; when a sender is lost only its own people move |
+| `round_robin` | one after the other |
+| `weighted` | by chance, in proportion to the members' `weight`; weight 0 only if nobody else may |
+| `least_busy` | the one with the fewest messages queued and in flight |
+| `priority` | the first of the pool; the next ones stand in |
+| `random` | by chance, all alike |
+| `prefix` | the member whose `prefixes` match most digits of the recipient's number; one without prefixes takes what no other matches |
+
+`route.policy` overrides the pool's policy for one message. A new pool is `sticky` unless it says otherwise; `PATCH /v1/pools/{id}` with
+`"is_default": true` makes it the one for messages that name no route.
+
+## In which order a sender is chosen
+
+1. **Could it ever?** A test key sends over test senders, a live key over live ones. A key that is tied to senders uses those only. A sender that
+   refused this very recipient, or is being removed, is out.
+2. **May it now?** It is ready; it is not paused; its own limits and those of the pool have room ([limits](/docs/limits)); for somebody it has
+   never written to it may start a new chat; where the recipient is it is not quiet hours, unless `priority` is `high`.
+3. Among those, senders that are doing well go before those that are demoted for failing receipts.
+4. Among those, senders that have written to this recipient before go first. A known number is read, a new one is reported as spam.
+5. Among those the policy decides.
+
+If nobody may send now, the message waits for the one that may first, within its lifetime: `estimated_send_at` says when that is, and
+`limited_by` which limit it is. With `"fail_fast": true` it is refused instead: [no_sender_available](/docs/errors/no_sender_available).
+
+## Why did it come from that number?
+
+Every message keeps the reason of its route. Before sending, ask `POST /v1/messages/explain` (or `gateway route explain`) with the same body: it
+makes the same decision with the same code and lists every sender with a verdict, a sentence, the way out, and when it may send.
+
+    gateway route explain --account acc_… --to +628123456789 --pool pool_…
+
+## When a sender stops
+
+Until its bytes may have left, a message can be given to another sender: its sender was logged out, banned, paused for long, or refuses it. Then
+`moves` counts up, an event `rerouted` is written, and the message has a new WhatsApp id; nothing had left under the old one. A message that named
+its sender never moves. One whose bytes may have left is repeated by its own sender only, under the same id.
+
+| condition | what it means for routing |
+|---|---|
+| `ready` | may send |
+| `connecting`, `disconnected` | back in a moment; the message waits, others are preferred |
+| `cooling` | no new chats for a while; people it knows are still written to |
+| `rate_limited` | pauses, longer each time WhatsApp says so |
+| `temporarily_banned` | until WhatsApp's time-out ends |
+| `parked`, `replaced` | a person looks at it, then `POST /v1/senders/{id}/resume` |
+| `logged_out`, `unpaired`, `pairing`, `client_outdated` | needs a person: see [senders](/docs/senders) |
+
+A short flicker of a connection moves nothing, and a demotion neither begins nor ends twice within a minute. One sender's trouble stays its own.
+"""###,
         "senders.md": ###"""
 # Senders and pairing
 
@@ -957,12 +1795,16 @@ gateway (`gateway serve`) must be there: it holds the connection on which the pa
 | `pairing` | a code is offered | scan it |
 | `connecting`, `disconnected` | the gateway is (re)connecting | none needed |
 | `ready` | messages leave at once | – |
-| `replaced` | another program uses these credentials | find it; then pair again |
+| `replaced` | another program uses these credentials | find it, then resume |
 | `logged_out` | removed on the phone or by WhatsApp | pair again |
 | `temporarily_banned` | WhatsApp's own time-out | wait |
 | `client_outdated` | the client version is too old | newer `whatsapp.client_version` |
-| `parked` | unknown trouble, three times | look, then pair again |
+| `parked` | unknown trouble, three times | look, then resume or pair again |
 | `removing`, `removed` | being unlinked; gone | – |
+
+`condition` says more than the state: `cooling` (no new chats for a while), `rate_limited`, and when it ends by itself. *Resume* is
+`POST /v1/senders/{id}/resume` or `gateway sender resume`. How fast a sender sends: [limits](/docs/limits). Which one is chosen:
+[routing](/docs/routing).
 
 Linked-device automation is outside WhatsApp's terms. Send only what people expect from you.
 """###,

@@ -3,7 +3,9 @@ import Delivery
 import Domain
 import Foundation
 import Hummingbird
+import HummingbirdCore
 import Logging
+import NIOCore
 import Postgres
 import Primitives
 import ServiceLifecycle
@@ -24,6 +26,10 @@ struct Node {
         static let all: Roles = [.api, .engine, .cron]
     }
 
+    /// How long a request's body may take, and how long a connection may be quiet or take to finish its headers.
+    private static let bodyDeadline = TimeAmount.seconds(30)
+    private static let idleLimit = TimeAmount.seconds(75)
+
     let workplace: Workplace
     let roles: Roles
     /// `ws://` address and root key of the simulator that test senders speak to; nil: test senders are left alone.
@@ -40,7 +46,8 @@ struct Node {
         let notifications = Notifications(workplace.listenConfiguration, logger: logger)
         var services: [any Service] = []
         if let cluster = workplace.cluster { services.append(cluster) }
-        services += [gateway.databases.api, gateway.databases.engine, gateway.databases.cron, workplace.owner, notifications] as [any Service]
+        let databases = gateway.databases
+        services += [databases.api, databases.engine, databases.cron, databases.leases, workplace.owner, notifications] as [any Service]
         if roles.contains(.engine) {
             let sessions = SenderSessions(
                 gateway: gateway, node: "node-\(Hex.encode(SystemRandom().bytes(8)))", configuration: try sessionSettings(),
@@ -70,7 +77,12 @@ struct Node {
     private func webServer(onListening: @escaping @Sendable (Int) async -> Void) -> some Service {
         let router = Hummingbird.Router(context: WebContext.self)
         let database = workplace.gateway.databases.api
-        Routes(gateway: workplace.gateway, maximumBody: workplace.settings.server.maximumBody).add(to: router) {
+        let settings = workplace.settings
+        let limits = RequestLimits(
+            perKey: settings.limits.requestsPerKey, perAccount: settings.limits.requestsPerAccount, burstSeconds: settings.limits.burstSeconds)
+        Routes(
+            gateway: workplace.gateway, maximumBody: settings.server.maximumBody, limits: limits, behindProxy: settings.server.behindProxy
+        ).add(to: router) {
             do {
                 try await database.execute("ready", "SELECT 1 AS ready", deadline: .seconds(2))
                 return []
@@ -81,8 +93,10 @@ struct Node {
         DocsRoutes.add(to: router)
         return Application(
             router: router,
-            configuration: ApplicationConfiguration(
-                address: .hostname(workplace.settings.server.host, port: workplace.settings.server.port), serverName: nil),
+            server: .http1(
+                configuration: HTTP1Channel.Configuration(
+                    additionalChannelHandlers: [RequestDeadline(limit: Self.bodyDeadline)], idleTimeout: Self.idleLimit)),
+            configuration: ApplicationConfiguration(address: .hostname(settings.server.host, port: settings.server.port), serverName: nil),
             onServerRunning: { channel in await onListening(channel.localAddress?.port ?? 0) }, logger: workplace.logger)
     }
 
@@ -93,6 +107,7 @@ struct Node {
             var configuration = WhatsAppConfiguration(
                 url: url, rootKey: rootKey, version: version, deviceName: settings.deviceName)
             configuration.firstPreKeys = settings.initialPreKeys
+            configuration.ackTimeout = workplace.settings.delivery.acknowledgementTimeout
             return configuration
         }
         let root = try Hex.decode(settings.rootKey).flatMap { $0.isEmpty ? nil : try PublicKey($0) } ?? CertificateChain.productionRoot

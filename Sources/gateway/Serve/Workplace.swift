@@ -24,14 +24,15 @@ struct Workplace: Sendable {
         try makeDirectory(settings.dataDirectory)
         var cluster: EmbeddedCluster?
         var urls = (
-            api: settings.database.url, engine: settings.database.engineURL, cron: settings.database.cronURL, owner: settings.database.migratorURL
+            api: settings.database.url, engine: settings.database.engineURL, cron: settings.database.cronURL, owner: settings.database.migratorURL,
+            listen: settings.database.listenURL
         )
         if settings.database.url.isEmpty {
             let opened = try await EmbeddedCluster.open(directory: settings.dataDirectory, logger: logger)
             cluster = opened
             urls = (
                 opened.connectionString(role: "gateway_api"), opened.connectionString(role: "gateway_engine"),
-                opened.connectionString(role: "gateway_cron"), opened.connectionString()
+                opened.connectionString(role: "gateway_cron"), opened.connectionString(), opened.connectionString(role: "gateway_engine")
             )
         }
         do {
@@ -43,12 +44,15 @@ struct Workplace: Sendable {
             let owner = database(urls.owner, 1, "migrator")
             _ = try await Migrator(database: owner, migrations: Migrations.all).migrate()
             let databases = Databases(
-                api: database(urls.api, 8, "api"), engine: database(urls.engine, 8, "engine"), cron: database(urls.cron, 1, "cron"))
-            let keyRing = try await openKeys(settings, owner: owner)
+                api: database(urls.api, 8, "api"), engine: database(urls.engine, 8, "engine"), cron: database(urls.cron, 1, "cron"),
+                leases: database(urls.engine, 2, "leases"))
+            let gateway = Gateway(
+                databases: databases, keyRing: try await openKeys(settings, owner: owner), pendingLimit: settings.limits.pendingPerAccount,
+                acknowledgementLimit: TimeInterval(settings.delivery.acknowledgementTimeout.components.seconds),
+                isPaced: settings.whatsApp.isPaced, logger: logger)
             return Workplace(
-                settings: settings, gateway: Gateway(databases: databases, keyRing: keyRing, logger: logger), cluster: cluster, owner: owner,
-                logger: logger,
-                listenConfiguration: Database.Configuration(url: urls.engine, connections: 1, name: "gateway-hints", pooler: false))
+                settings: settings, gateway: gateway, cluster: cluster, owner: owner, logger: logger,
+                listenConfiguration: Database.Configuration(url: urls.listen, connections: 1, name: "gateway-hints", pooler: false))
         } catch {
             try await cluster?.stop()
             throw error
@@ -86,6 +90,7 @@ struct Workplace: Sendable {
         await gateway.databases.api.close()
         await gateway.databases.engine.close()
         await gateway.databases.cron.close()
+        await gateway.databases.leases.close()
         await owner.close()
         try await cluster?.stop()
     }

@@ -23,7 +23,8 @@ struct LogOutput: LogHandler {
     func log(event: LogEvent) {
         let time = Date().formatted(.iso8601.year().month().day().timeZone(separator: .omitted).time(includingFractionalSeconds: true))
         let fields = metadata.merging(event.metadata ?? [:]) { $1 }.map { ($0.key, "\($0.value)") }.sorted { $0.0 < $1.0 }
-        FileHandle.standardError.write(Data((line(time, "\(event.level)", "\(event.message)", fields) + "\n").utf8))
+        // A full disk costs the line, not the gateway.
+        try? FileHandle.standardError.write(contentsOf: Data((line(time, "\(event.level)", "\(event.message)", fields) + "\n").utf8))
     }
 
     /// One line without its end: nothing in a message or a field can begin another.

@@ -1,3 +1,4 @@
+import API
 import ArgumentParser
 import Domain
 import Foundation
@@ -6,7 +7,8 @@ import Web
 /// `gateway sender …`
 struct SenderCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "sender", abstract: "Pairs, lists, shows and removes senders.", subcommands: [Pair.self, List.self, Show.self, Remove.self])
+        commandName: "sender", abstract: "Pairs, lists, shows, limits, resumes and removes senders.",
+        subcommands: [Pair.self, List.self, Show.self, Limits.self, Resume.self, Remove.self])
 
     struct Pair: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -89,13 +91,15 @@ struct SenderCommand: AsyncParsableCommand {
             let id = try Sender.ID.parsed(sender)
             try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
                 guard let sender = try await workplace.gateway.senders.get(id, account: account) else { throw Failure("there is no sender \(id)") }
+                let condition = sender.condition(at: Date())
                 try options.print(
                     SenderCommand.fields(sender),
                     """
                     \(sender.id)  \(sender.label)\(sender.isTest ? "  (test)" : "")
                     number  \(sender.number?.text ?? "not known yet")
-                    state   \(sender.state.rawValue) since \(Timestamp.text(sender.stateSince)): \(sender.state.sentence)
-                    next    \(sender.state.wayOut)
+                    state   \(sender.state.rawValue) since \(Timestamp.text(sender.stateSince))
+                    fares   \(condition.code.rawValue)\(condition.until.map { " until \(Timestamp.text($0))" } ?? ""): \(condition.sentence)
+                    next    \(condition.wayOut)
                     """)
             }
         }
@@ -120,10 +124,66 @@ struct SenderCommand: AsyncParsableCommand {
         }
     }
 
+    struct Limits: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Shows a sender's limits and what it has used, or sets them.",
+            discussion: "With --limit or --reset all limits of the sender are replaced; what is not named has its default again.")
+        @OptionGroup var options: Options
+        @OptionGroup var limits: LimitOptions
+        @Option(help: "The account, acc_…") var account: String
+        @Flag(help: "Back to the defaults.") var reset = false
+        @Argument(help: "The sender, snd_…") var sender: String
+
+        func run() async throws {
+            let settings = try options.settings()
+            let account = try Account.ID.parsed(account)
+            let id = try Sender.ID.parsed(sender)
+            let shape = reset ? SendingLimits.Shape() : try limits.shape()
+            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+                let gateway = workplace.gateway
+                let found: Sender?
+                do {
+                    found =
+                        if let shape {
+                            try await gateway.senders.update(id, account: account, limits: shape, now: Date())
+                        } else { try await gateway.senders.get(id, account: account) }
+                } catch let invalid as InvalidLimits {
+                    throw ValidationError(LimitOptions.text(invalid.problems))
+                }
+                guard let sender = found else { throw Failure("there is no sender \(id)") }
+                let candidate = try await gateway.routing.snapshot(of: account).candidate(id)
+                let shown = SenderJSON(sender, usage: candidate.map { UsageJSON($0, now: Date()) }, now: Date())
+                try options.print(shown, LimitOptions.lines(sender.limits, candidate))
+            }
+        }
+    }
+
+    struct Resume: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Lets a sender that is parked or replaced connect again.")
+        @OptionGroup var options: Options
+        @Option(help: "The account, acc_…") var account: String
+        @Argument(help: "The sender, snd_…") var sender: String
+
+        func run() async throws {
+            let settings = try options.settings()
+            let account = try Account.ID.parsed(account)
+            let id = try Sender.ID.parsed(sender)
+            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+                guard let state = try await workplace.gateway.senders.resume(id, account: account, now: Date()) else {
+                    throw Failure("there is no sender \(id)")
+                }
+                guard state == .connecting || state == .ready else {
+                    throw Failure("only a sender that is parked or replaced can be resumed; this one is \(state.rawValue)")
+                }
+                try options.print(["id": id.description, "state": state.rawValue], state.sentence)
+            }
+        }
+    }
+
     private static func fields(_ sender: Sender) -> [String: String] {
         [
             "id": sender.id.description, "label": sender.label, "state": sender.state.rawValue, "kind": sender.isTest ? "test" : "live",
-            "number": sender.number?.text ?? "", "code": sender.stateCode ?? "",
+            "number": sender.number?.text ?? "", "code": sender.stateCode ?? "", "condition": sender.condition(at: Date()).code.rawValue,
         ]
     }
 }

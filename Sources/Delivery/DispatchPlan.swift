@@ -1,0 +1,320 @@
+import Domain
+import Foundation
+
+/// What to claim next, for whom and how much: all that the dispatcher decides, without a clock, a database or a task.
+///
+/// Three bounds hold at any time. A sender has at most `window` messages in flight, the last `reserve` places for the highest priority only; one
+/// that pauses between messages has one. An account has at most a fair share of the node's places, one share being kept free for whoever comes
+/// next, so that its queue delays nobody else's. And a claim takes at most `perClaim`, in turn over the accounts and their senders.
+struct DispatchPlan: Sendable {
+    /// Messages of one sender between claim and outcome.
+    static let window = 16
+    /// Of these, for the highest priority only.
+    static let reserve = 4
+    /// Messages one claim takes, of one sender and of all.
+    static let perSender = 8
+    static let perClaim = 64
+
+    /// One claimed message on its way.
+    struct Flight: Sendable {
+        let ticket: UInt64
+        let message: ClaimedMessage
+    }
+
+    /// Messages of this node between claim and wire; what waits for an acknowledgement takes no place.
+    let capacity: Int
+
+    private var places: [OwnedSender: SenderPlace] = [:]
+    private var owners: [DueSender: OwnedSender] = [:]
+    private var tenants: [Account.ID: Tenant] = [:]
+    /// Accounts with senders in their queue, the next one first.
+    private var turns: [Account.ID] = []
+    /// Senders whose limits open at a time, the next one first.
+    private var sleepers: [(until: Date, owner: OwnedSender)] = []
+    private var flights: [UInt64: Departure] = [:]
+    private var lastTicket: UInt64 = 0
+    private var working = 0
+    private var again: Set<OwnedSender> = []
+
+    init(capacity: Int = 128) { self.capacity = capacity }
+
+    // MARK: What is known
+
+    var ready: Set<DueSender> { Set(owners.keys) }
+
+    /// The senders that can send now. A new one may have anything: due messages, and those an earlier owner left on the wire.
+    mutating func setReady(_ senders: [OwnedSender]) {
+        let now = Set(senders)
+        for owner in places.keys where !now.contains(owner) {
+            places[owner] = nil
+            if owners[owner.place] == owner { owners[owner.place] = nil }
+        }
+        again.formIntersection(now)
+        for owner in senders where places[owner] == nil {
+            places[owner] = SenderPlace()
+            owners[owner.place] = owner
+            again.insert(owner)
+            enqueue(owner)
+        }
+    }
+
+    /// Something was accepted for these; nil: anywhere.
+    mutating func hint(_ senders: Set<DueSender>?) {
+        let hinted = senders.map { $0.compactMap { owners[$0] } } ?? Array(places.keys)
+        for owner in hinted {
+            places[owner]?.isDue = true
+            places[owner]?.isNews = true
+            enqueue(owner)
+        }
+    }
+
+    /// The senders that are worth a look.
+    var all: [OwnedSender] { Array(places.keys) }
+
+    mutating func found(_ probed: [Probed]) {
+        for probe in probed where places[probe.owner] != nil {
+            if probe.isDueAgain { again.insert(probe.owner) }
+            guard probe.isDue else { continue }
+            places[probe.owner]?.isDue = true
+            places[probe.owner]?.isNews = true
+            enqueue(probe.owner)
+        }
+    }
+
+    /// When the next sender's limits open that has something due.
+    var nextOpening: Date? { sleepers.first?.until }
+
+    // MARK: Claiming
+
+    /// Whose messages on the wire must be looked at, until the next finding.
+    mutating func takeAgain() -> [OwnedSender] {
+        defer { again = [] }
+        return Array(again)
+    }
+
+    /// What to claim now; empty: nothing can be done at this moment.
+    mutating func nextClaim(at now: Date) -> [ClaimDemand] {
+        wakeSleepers(at: now)
+        var demands: [ClaimDemand] = []
+        var left = Self.perClaim
+        var idle = 0
+        while left > 0, idle < turns.count {
+            let account = turns.removeFirst()
+            tenants[account]?.isListed = false
+            defer { list(account) }
+            guard let owner = tenants[account]?.next() else { continue }
+            places[owner]?.isQueued = false
+            let room = hasRoom(account) ? min(left, capacity - working, share - (tenants[account]?.working ?? 0)) : 0
+            guard let demand = demand(owner, room: room, at: now) else {
+                // Back to its queue when only the account's or the node's places are taken.
+                if room <= 0, places[owner]?.isDue == true, places[owner]?.opening(at: now) == nil {
+                    enqueue(owner)
+                    idle += 1
+                }
+                continue
+            }
+            idle = 0
+            left -= demand.places
+            hold(demand)
+            demands.append(demand)
+        }
+        return demands
+    }
+
+    /// An account's part of the node's places; one part is kept free.
+    private var share: Int { max(1, capacity / (tenants.count + 1)) }
+
+    /// Not for every single place: a quarter of its share at least.
+    private func hasRoom(_ account: Account.ID) -> Bool { (tenants[account]?.working ?? 0) <= share * 3 / 4 && working < capacity }
+
+    private mutating func demand(_ owner: OwnedSender, room: Int, at now: Date) -> ClaimDemand? {
+        guard let place = places[owner], place.isDue else { return nil }
+        if let opening = place.opening(at: now) {
+            sleep(owner, until: opening)
+            return nil
+        }
+        // Many senders at once share a claim evenly: each sends one after the other, and all of them together fill a commit.
+        let others = tenants[owner.account]?.waiting ?? 0
+        let fair = min(Self.perSender, max(1, Self.perClaim / (turns.count + 1) / (others + 1)))
+        let regular = min(fair, place.regularRoom(at: now), room)
+        if regular > 0 { return ClaimDemand(owner: owner, places: regular, isLimited: place.asksStanding) }
+        // News may be of the highest priority, which has places of its own: with the sender, and on the node.
+        let high = min(Self.reserve, place.highRoom(at: now), capacity + capacity / 8 - working)
+        guard place.isNews, high > 0 else { return nil }
+        return ClaimDemand(owner: owner, places: high, highOnly: true, isLimited: place.asksStanding)
+    }
+
+    /// Places are taken from the moment they are asked for.
+    private mutating func hold(_ demand: ClaimDemand) {
+        places[demand.owner]?.isNews = false
+        places[demand.owner]?.held += demand.places
+        tenants[demand.owner.account, default: Tenant()].working += demand.places
+        working += demand.places
+    }
+
+    /// What became of `demands`. Returns the messages that leave now, and those that the senders' limits hold back.
+    mutating func claimed(_ demands: [ClaimDemand], _ claim: Claim, at now: Date) -> (flights: [Flight], postponed: [Postponed]) {
+        let standings = Dictionary(claim.standings.map { ($0.sender, $0) }) { $1 }
+        let messages = Dictionary(grouping: claim.messages, by: \.owner)
+        var departing: [Flight] = []
+        var postponed: [Postponed] = []
+        for demand in demands {
+            release(demand)
+            let taken = messages[demand.owner] ?? []
+            if demand.isLimited { places[demand.owner]?.stands(standings[demand.owner.place]) }
+            let (leaving, held) = places[demand.owner]?.admitted(taken, at: now) ?? (leaving: taken, waiting: [])
+            departing += leaving.map { begin($0) }
+            postponed += held.map { Postponed(message: $0.message.id, owner: demand.owner, until: $0.until) }
+            settle(demand, count: taken.count, at: now)
+        }
+        return (departing, postponed)
+    }
+
+    /// Resends are not held up: their bytes may have left already.
+    mutating func claimedAgain(_ messages: [ClaimedMessage], of owned: [OwnedSender], isMore: Bool) -> [Flight] {
+        if isMore { again.formUnion(owned) }
+        return messages.map { begin($0) }
+    }
+
+    /// The claim failed; it is tried again at the next occasion.
+    mutating func failed(_ demands: [ClaimDemand]) {
+        for demand in demands { release(demand) }
+    }
+
+    private mutating func release(_ demand: ClaimDemand) {
+        places[demand.owner]?.held -= demand.places
+        free(demand.owner.account, demand.places)
+    }
+
+    private mutating func settle(_ demand: ClaimDemand, count: Int, at now: Date) {
+        let owner = demand.owner
+        guard let place = places[owner] else { return }
+        let isMore = count >= demand.places
+        if let opening = place.opening(at: now) { return sleep(owner, until: opening) }
+        if demand.highOnly {
+            if isMore { places[owner]?.isNews = true }
+        } else if !isMore, !place.isNews {
+            places[owner]?.isDue = false
+            return
+        }
+        if places[owner]?.isNews == true || place.regularRoom(at: now) > 0 { enqueue(owner) }
+    }
+
+    // MARK: On the way
+
+    private mutating func begin(_ message: ClaimedMessage) -> Flight {
+        lastTicket += 1
+        flights[lastTicket] = Departure(message)
+        places[message.owner]?.add(Departure(message))
+        tenants[message.owner.account, default: Tenant()].working += 1
+        working += 1
+        return Flight(ticket: lastTicket, message: message)
+    }
+
+    /// Its bytes are about to leave: others may take its place on the node. True: something may be claimed now that could not before.
+    mutating func left(_ ticket: UInt64, at now: Date) -> Bool {
+        guard let departure = flights[ticket], !departure.hasLeft else { return false }
+        flights[ticket]?.hasLeft = true
+        places[departure.owner]?.left(departure, at: now)
+        free(departure.owner.account, 1)
+        return ask(departure.owner, at: now)
+    }
+
+    /// True: there is something to claim for it, or for others of its account.
+    private mutating func ask(_ owner: OwnedSender, at now: Date) -> Bool {
+        guard let place = places[owner], place.isDue, place.isWorthAsking(at: now) else { return isWaiting(owner.account) }
+        enqueue(owner)
+        return true
+    }
+
+    private func isWaiting(_ account: Account.ID) -> Bool { tenants[account]?.hasQueue == true && hasRoom(account) }
+
+    /// Its outcome is recorded. True: something may be claimed now that could not before.
+    mutating func finished(_ ticket: UInt64, at now: Date) -> Bool {
+        guard let departure = flights.removeValue(forKey: ticket) else { return false }
+        if !departure.hasLeft { free(departure.owner.account, 1) }
+        places[departure.owner]?.remove(departure)
+        return ask(departure.owner, at: now)
+    }
+
+    private mutating func free(_ account: Account.ID, _ count: Int) {
+        working -= count
+        tenants[account]?.working -= count
+        endTurn(account)
+    }
+
+    // MARK: Queues
+
+    private mutating func enqueue(_ owner: OwnedSender) {
+        guard let place = places[owner], !place.isQueued else { return }
+        places[owner]?.isQueued = true
+        tenants[owner.account, default: Tenant()].queue.append(owner)
+        list(owner.account)
+    }
+
+    private mutating func list(_ account: Account.ID) {
+        guard let tenant = tenants[account], !tenant.isListed else { return }
+        guard tenant.hasQueue else { return endTurn(account) }
+        tenants[account]?.isListed = true
+        turns.append(account)
+    }
+
+    private mutating func endTurn(_ account: Account.ID) {
+        if let tenant = tenants[account], tenant.working <= 0, !tenant.hasQueue { tenants[account] = nil }
+    }
+
+    private mutating func sleep(_ owner: OwnedSender, until: Date) {
+        if sleepers.contains(where: { $0.owner == owner && $0.until <= until }) { return }
+        let index = sleepers.firstIndex { $0.until > until } ?? sleepers.endIndex
+        sleepers.insert((until, owner), at: index)
+    }
+
+    private mutating func wakeSleepers(at now: Date) {
+        let count = sleepers.prefix { $0.until <= now }.count
+        let woken = sleepers.prefix(count).map(\.owner)
+        sleepers.removeFirst(count)
+        for owner in woken { enqueue(owner) }
+    }
+}
+
+/// A message between claim and outcome.
+struct Departure: Sendable {
+    let owner: OwnedSender
+    let isHigh: Bool
+    let isCold: Bool
+    var hasLeft = false
+
+    init(_ message: ClaimedMessage) {
+        owner = message.owner
+        isHigh = message.dispatch.priority == .high
+        isCold = message.dispatch.isCold
+    }
+}
+
+/// An account that has something to send.
+private struct Tenant: Sendable {
+    /// Its messages between claim and wire, and places asked for.
+    var working = 0
+    var queue: [OwnedSender] = []
+    private var head = 0
+    /// It stands among the accounts whose turn comes.
+    var isListed = false
+
+    var hasQueue: Bool { head < queue.count }
+    var waiting: Int { queue.count - head }
+
+    mutating func next() -> OwnedSender? {
+        guard hasQueue else { return nil }
+        defer {
+            head += 1
+            if head == queue.count {
+                queue.removeAll(keepingCapacity: true)
+                head = 0
+            } else if head >= 64 {
+                queue.removeFirst(head)
+                head = 0
+            }
+        }
+        return queue[head]
+    }
+}

@@ -1,0 +1,46 @@
+extension ModelDatabase {
+    /// Ends or gives back what is overdue, whoever left it. How many rows it touched.
+    package mutating func sweep(now: Int) -> Int {
+        var count = 0
+        if sabotage == .noSweep { return 0 }
+        for id in outbox.indices {
+            guard let row = outbox[id] else { continue }
+            // A movable message of which nothing has left gets another sender, or fails there.
+            let isRemoved =
+                senders[row.sender].state == "removed" && !(row.movable && row.state != .hold && row.state.rawValue <= ModelState.prepared.rawValue)
+            let isSenderGone = senders[row.sender].state == "removed"
+            let isOverdue = (row.deadline ?? Int.max) <= now
+            let isExpired = row.expiresAt <= now
+            if sabotage == .sweepReturnsOnWire, row.state == .onWire, isOverdue {
+                outbox[id]?.refusals += 1
+                messages[id]?.refusals += 1
+                messages[id]?.state = .accepted
+                giveBack(id)
+                continue
+            }
+            let isOver =
+                switch row.state {
+                case .scheduled, .hold, .accepted: isExpired
+                case .prepared: isOverdue && (row.claims >= Self.claimLimit || isExpired)
+                default: isOverdue && (row.attempts >= Self.wireLimit || isExpired || row.atMostOnce)
+                }
+            if isOver || isRemoved {
+                let state: ModelState = row.state == .onWire ? .unconfirmed : isExpired ? .expired : .failed
+                let failure: String? =
+                    if isSenderGone, row.state == .onWire || !isExpired {
+                        "sender_removed"
+                    } else if row.state == .onWire {
+                        "no_acknowledgement"
+                    } else {
+                        isExpired ? nil : "poison"
+                    }
+                settle(id, as: state, failure: failure, now: now)
+                count += 1
+            } else if row.state == .prepared, isOverdue, row.claims < Self.claimLimit, !isExpired {
+                giveBack(id)
+                count += 1
+            }
+        }
+        return count
+    }
+}

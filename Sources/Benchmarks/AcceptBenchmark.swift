@@ -58,7 +58,7 @@ struct AcceptBenchmark {
                     let seconds = bench.plan.loadSeconds
                     loads.accept.append(try await wrk.run(port: gateway.port, key: key, connections: connections, seconds: seconds))
                     loads.echo.append(try await wrk.run(port: echoPort, key: key, connections: connections, seconds: seconds))
-                    loads.insert.append(try await pgbench.run(clients: connections, seconds: seconds))
+                    loads.insert.append(try await pgbench.run(clients: min(connections, Pgbench.mostClients), seconds: seconds))
                 }
                 results.singles.append((connections, loads))
             }

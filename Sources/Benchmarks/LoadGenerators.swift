@@ -69,6 +69,9 @@ struct Wrk {
 
 /// Single-row inserts by pgbench into a table of its own: one durable commit for each row.
 struct Pgbench {
+    /// The embedded PostgreSQL has 80 connections, and the gateway holds some of them.
+    static let mostClients = 50
+
     /// A row as large as a message's: key, account, recipient, status, a body of 200 bytes, JSON, three times; two indexes beside the key.
     private static let table = """
         DROP TABLE IF EXISTS bench_rows;

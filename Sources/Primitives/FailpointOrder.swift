@@ -54,7 +54,8 @@
             case .kill:
                 kill(getpid(), SIGKILL)
                 while true { pause() }
-            case .stop: kill(getpid(), SIGSTOP)
+            // To this very thread, which so takes no further step; the others stop with it.
+            case .stop: raise(SIGSTOP)
             case .hold: Thread.sleep(forTimeInterval: 5)
             }
         }

@@ -71,7 +71,12 @@ extension SabotageCase {
         case .lossyTraffic: try await world.lossyTraffic(100)
         case .drive(let drive): try await DriveRun(drive, in: world).go()
         case .cancelAt(let point): try await world.cancel(at: point)
-        case .staleOwner: try await world.outliveTheLease()
+        case .deathBeforeAnswer: try await world.dieBeforeTheAnswer()
+        case .trafficAfterDeath:
+            try await world.traffic(100)
+            await world.nodes[0].kill()
+            try await world.startAll()
+            try await world.traffic(100)
         case .lateWire: try await world.expireBeforeTheWire()
         case .senderGone: try await world.loseSenderAfterTheWire()
         }
@@ -119,6 +124,23 @@ extension World {
         try arm("\(point.rawValue):hold")
         guard try await waitForHit(within: .seconds(15)) != nil else { throw ProofFailure("the place was never reached") }
         try await caller.cancel(nonce)
+    }
+
+    /// The recipient's devices show a message and tell nobody, and the process dies before the server's answer: only a resend can settle it.
+    func dieBeforeTheAnswer() async throws {
+        for _ in 0..<4 {
+            let number = recipient(endingIn: "1234")
+            var silent = RecipientBehaviour()
+            silent.receipts = .none
+            try simulator.addRecipient(number, behaviour: silent)
+            try arm("written:kill")
+            async let posted = Caller(self).post(number, end: .unclear)
+            guard try await waitForHit(within: .seconds(40)) != nil else { throw ProofFailure("the place was never reached") }
+            _ = try await nodes[0].waitForDeath(timeout: .seconds(10))
+            disarm()
+            try await startAll()
+            _ = try await posted
+        }
     }
 
     /// The owner of every sender stands still before a claim until the others have taken over, and goes on while messages wait.

@@ -5,13 +5,13 @@ extension SabotageCase {
 
     /// What a message is on the wire, and when.
     private static let identity = [
-        SabotageCase(name: "fresh-ids", what: "a resend takes a new id", code: .freshIDs, trial: cells(.written, .kill)),
+        SabotageCase(name: "fresh-ids", what: "a resend takes a new id", code: .freshIDs, trial: .deathBeforeAnswer),
         SabotageCase(
             name: "send-before-commit", what: "bytes leave before ratchet and on_wire are committed", code: .sendBeforeCommit,
             trial: cells(.preWireBegin, .stop)),
         SabotageCase(
             name: "resend-from-other-sender", what: "a resend leaves from another sender", code: .resendFromOtherSender,
-            trial: cells(.written, .kill, times: 4)),
+            trial: .deathBeforeAnswer),
         SabotageCase(
             name: "silence-is-refusal", what: "a missing answer counts as a refusal", code: .silenceIsRefusal, trial: .drive(.silence)),
         SabotageCase(
@@ -19,19 +19,11 @@ extension SabotageCase {
             edits: [
                 Edit("outbox.preWire", "SET sealed = excluded.sealed, updated_at = excluded.updated_at", "SET updated_at = excluded.updated_at")
             ],
-            trial: .traffic),
+            trial: .trafficAfterDeath),
     ]
 
     /// What the statements guard.
     private static let guards = [
-        SabotageCase(
-            name: "drop-epoch-guard", what: "a claim ignores that the epoch is over",
-            edits: [
-                Edit(
-                    "outbox.claim", "l.account_id = d.account_id AND l.sender_id = d.sender_id AND l.epoch = d.epoch",
-                    "l.account_id = d.account_id AND l.sender_id = d.sender_id")
-            ],
-            nodes: 3, trial: .staleOwner),
         SabotageCase(
             name: "double-claim", what: "a claimed message can be claimed again",
             edits: [Edit("outbox.claim", "b.state = 'accepted'", "b.state IN ('accepted', 'prepared')")], trial: .traffic),

@@ -22,8 +22,10 @@ struct SabotageCase: Sendable {
         case drive(Drive)
         /// A message is canceled while its sender stands at a place.
         case cancelAt(Failpoint)
-        /// The owner stands still while messages wait, and goes on when another node owns its senders.
-        case staleOwner
+        /// The process dies when the server has a message and nobody has said so.
+        case deathBeforeAnswer
+        /// Plain traffic, kill -9, and traffic to the same people again.
+        case trafficAfterDeath
         /// A message's life ends between claim and wire.
         case lateWire
         /// A sender disappears after the wire, with another one at hand.

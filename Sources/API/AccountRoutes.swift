@@ -4,11 +4,10 @@ import Hummingbird
 import Web
 
 extension Routes {
-    /// `POST /v1/account/close`: deletes everything about the account. The body repeats its id.
+    /// `POST /v1/account/close`: deletes everything about the account. The body repeats its id. A test key may only close what has nothing live.
     func closeAccount(_ request: Request, _ context: WebContext) async throws -> Response {
         let caller = try context.authenticated()
         try caller.require(.manage)
-        try caller.requireLive("close the account")
         // By nature the same twice: the first call refuses the key of every later one.
         _ = try idempotencyKey(request)
         let body = try await JSONBody.read(CloseAccountBody.self, from: request, limit: maximumBody)
@@ -17,9 +16,13 @@ extension Routes {
                 .confirmationMismatch, "confirm must be the id of the account that the key belongs to.",
                 fields: [.init(pointer: "/confirm", code: "mismatch", detail: "is another id")])
         }
-        guard let receipt = try await gateway.closing.close(caller.account, now: now) else {
-            throw AccountGone(account: caller.account)
+        let receipt: DeletionReceipt?
+        do {
+            receipt = try await gateway.closing.close(caller.account, sparesLive: caller.isTest, now: now)
+        } catch is Closing.LiveAccount {
+            throw Problem(.liveKeyRequired, "A test key may not close an account that has a live sender or a live key.")
         }
+        guard let receipt else { throw AccountGone(account: caller.account) }
         return JSONResponse.make(ClosingReceiptJSON(receipt))
     }
 }

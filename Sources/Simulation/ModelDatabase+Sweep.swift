@@ -9,6 +9,9 @@ extension ModelDatabase {
             let isRemoved =
                 senders[row.sender].state == "removed" && !(row.movable && row.state != .hold && row.state.rawValue <= ModelState.prepared.rawValue)
             let isSenderGone = senders[row.sender].state == "removed"
+            // Unlinked by WhatsApp, and the time to log in again is over: nobody can write it again.
+            let isUnlinked =
+                senders[row.sender].state == "logged_out" && senders[row.sender].stateSince <= now - Self.loggedOutGrace && row.state == .onWire
             let isOverdue = (row.deadline ?? Int.max) <= now
             let isExpired = row.expiresAt <= now
             if sabotage == .sweepReturnsOnWire, row.state == .onWire, isOverdue {
@@ -24,7 +27,7 @@ extension ModelDatabase {
                 case .prepared: isOverdue && (row.claims >= Self.claimLimit || isExpired)
                 default: isOverdue && (row.attempts >= Self.wireLimit || isExpired || row.atMostOnce)
                 }
-            if isOver || isRemoved {
+            if isOver || isRemoved || isUnlinked {
                 let state: ModelState = row.state == .onWire ? .unconfirmed : isExpired ? .expired : .failed
                 let failure: String? =
                     if isSenderGone, row.state == .onWire || !isExpired {

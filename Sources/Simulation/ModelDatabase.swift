@@ -69,6 +69,8 @@ package struct ModelDatabase {
 
     package static let wireLimit = 3
     package static let claimLimit = 8
+    /// Milliseconds.
+    package static let loggedOutGrace = 3_600_000
     package static let acknowledgementLimit = 75_000
     package static let keyLifetime = 72 * 3_600_000
 

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 @Suite struct TestKeyTests {
-    @Test func `for a test key live senders are not there, and it cannot close the account`() async throws {
+    @Test func `for a test key live senders are not there, and it cannot close an account with something live`() async throws {
         try await withAPI { api in
             let live = try await api.addLive()
             let before = try await api.rows()
@@ -38,6 +38,18 @@ import Testing
             #expect(try await api.call(.post, path + "/cancel").status == 404)
             #expect(try await api.call(.get, "/v1/messages").data.map { $0["id"] as? String } == [own.id])
             #expect(try await api.call(.get, path, key: live.key).json["status"] as? String == "queued")
+        }
+    }
+
+    @Test func `a test key closes an account that has nothing live`() async throws {
+        try await withAPI { api in
+            _ = try await api.call(.post, "/v1/messages", TestAPI.message())
+            try await api.test.gateway.leases.release(node: "node-1", owned: [api.owner])
+            let closed = try await api.call(.post, "/v1/account/close", #"{"confirm": "\#(api.account)"}"#)
+
+            #expect(closed.status == 200 && (closed.json["rows"] as? [String: Int])?["messages"] == 1)
+            #expect(try await api.call(.get, "/v1/messages").status == 401)
+            #expect(try await api.rows() == 0)
         }
     }
 }

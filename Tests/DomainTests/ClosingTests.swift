@@ -27,7 +27,7 @@ import Testing
             _ = try await test.gateway.outbox.acknowledge(Acknowledged(message: message.id, owner: owner, wireID: message.wireID), now: test.now)
             #expect(try await test.gateway.apiKeys.authenticate(key.secret, now: test.now).account == account)
 
-            #expect(try await test.gateway.closing.begin(account, now: test.now))
+            #expect(try await test.gateway.closing.begin(account, now: test.now) != nil)
             await #expect(throws: AuthenticationFailure.revoked) { try await test.gateway.apiKeys.authenticate(key.secret, now: test.now) }
             let refusal = await #expect(throws: AcceptFailure.self) { _ = try await test.accept(account) }
             guard case .unlinking(senders: 1) = try await test.gateway.closing.advance(account, now: test.now) else {
@@ -65,18 +65,56 @@ import Testing
     @Test func `an owner that never answers does not stop a closing`() async throws {
         try await withTestGateway { test in
             let (account, _, _) = try await test.makeReadySender()
-            #expect(try await test.gateway.closing.begin(account, patience: 60, now: test.now))
+            let id = try #require(try await test.gateway.closing.begin(account, patience: 60, now: test.now))
             #expect(try await test.gateway.closing.open() == [account])
             test.clock.advance(by: 61)
 
-            var receipt: DeletionReceipt?
-            while receipt == nil {
-                if case .done(let done) = try await test.gateway.closing.advance(account, now: test.now) { receipt = done }
-            }
+            #expect(try await test.gateway.closing.receipt(id) == nil)
+            while case .erasing = try await test.gateway.closing.advance(account, now: test.now) {}
 
-            #expect(receipt?.counts["senders"] == 1)
+            #expect(try await test.gateway.closing.receipt(id)?.counts["senders"] == 1)
+            guard case .gone = try await test.gateway.closing.advance(account, now: test.now) else { throw TestFailure("it ends once") }
             #expect(try await test.gateway.closing.open().isEmpty)
             await #expect(throws: AccountGone.self) { _ = try await test.gateway.accounts.sealer(for: account) }
+        }
+    }
+
+    @Test func `nodes that close the same account at once all end with the same receipt`() async throws {
+        try await withTestGateway { test in
+            let (account, _, _) = try await test.makeReadySender()
+            for _ in 0..<20 { _ = try await test.accept(account) }
+            let clock = test.clock
+            let receipts = try await withThrowingTaskGroup(of: DeletionReceipt?.self) { group in
+                for _ in 0..<6 {
+                    group.addTask { try await test.gateway.closing.close(account, patience: 0, pause: .zero, now: { clock.now }) }
+                }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+
+            // One that begins when all is over finds no account.
+            let ids = Set(receipts.compactMap { $0?.id })
+            #expect(ids.count == 1)
+            #expect(receipts.compactMap { $0 }.allSatisfy { $0.counts["messages"] == 20 })
+            #expect(try await test.count("SELECT 1 AS one FROM deletion_receipts") == 1)
+            #expect(try await test.count("SELECT 1 AS one FROM accounts") == 0)
+        }
+    }
+
+    @Test func `for a test key an account with something live is not closed`() async throws {
+        try await withTestGateway { test in
+            let closing = test.gateway.closing
+            let (account, _, _) = try await test.makeReadySender()
+            let sender = try await test.gateway.senders.create(account: account, label: "Live", test: false, now: test.now)
+            await #expect(throws: Closing.LiveAccount.self) { try await closing.begin(account, sparesLive: true, now: test.now) }
+            _ = try await test.gateway.senders.remove(sender.id, account: account, now: test.now)
+            let key = try await test.gateway.apiKeys.create(account: account, label: "live", test: false, now: test.now).key
+            await #expect(throws: Closing.LiveAccount.self) { try await closing.begin(account, sparesLive: true, now: test.now) }
+            #expect(try await closing.open().isEmpty)
+            _ = try await test.accept(account)
+
+            #expect(try await test.gateway.apiKeys.revoke(key.id, account: account, now: test.now))
+            #expect(try await closing.begin(account, sparesLive: true, now: test.now) != nil)
+            #expect(try await closing.open() == [account])
         }
     }
 }

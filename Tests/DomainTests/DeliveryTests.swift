@@ -172,6 +172,23 @@ import Testing
         }
     }
 
+    @Test func `what a sender had on the wire when WhatsApp unlinked it is unconfirmed after the grace`() async throws {
+        try await withTestGateway { test in
+            let (account, owner, message) = try await test.onWire()
+            let waiting = try await test.accept(account)
+            #expect(try await test.gateway.senders.recordState(owner, .loggedOut, now: test.now))
+
+            test.clock.advance(by: SenderState.loggedOutGrace - 1)
+            #expect(try await test.gateway.outbox.sweep(now: test.now) == Swept())
+            test.clock.advance(by: 1)
+            #expect(try await test.gateway.outbox.sweep(now: test.now) == Swept(unconfirmed: 1))
+
+            let view = try #require(try await test.gateway.messages.find(message.id, account: account))
+            #expect(view.status == .unconfirmed && view.failure?.code == .noAcknowledgement)
+            #expect(try await test.gateway.messages.find(waiting.id, account: account)?.status == .queued)
+        }
+    }
+
     @Test func `a claim that ends goes back, too often is poison, and an old message expires`() async throws {
         try await withTestGateway { test in
             let (account, _, owner) = try await test.makeReadySender()

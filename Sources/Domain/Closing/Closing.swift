@@ -11,10 +11,13 @@ package struct Closing: Sendable {
         case unlinking(senders: Int)
         /// Rows were deleted, more may be left.
         case erasing
-        case done(DeletionReceipt)
-        /// There is no such account (any more).
+        case done
+        /// There is no such account, or no closing of it (any more).
         case gone
     }
+
+    /// A test key asked, and the account has a live sender or a live key: nothing was changed.
+    package struct LiveAccount: Error, Sendable, Equatable {}
 
     /// Key-encryption keys live 14 days, and the backups that hold them 14 more (design.md §7).
     private static let backupHorizon: TimeInterval = 28 * 86_400
@@ -27,36 +30,62 @@ package struct Closing: Sendable {
     let logger: Logger
 
     /// Begins: from the commit on the keys are refused, nothing is accepted and nothing more is claimed. Senders that nobody owns are purged at
-    /// once, the others get `patience` seconds to be unlinked by their owners. False: no such account. Twice is the same as once.
-    package func begin(_ account: Account.ID, patience: TimeInterval = 60, now: Date) async throws -> Bool {
-        let lookups = try await databases.api.transaction(Databases.accounts([account])) { transaction -> [String]? in
-            let known = try await transaction.execute(
+    /// once, the others get `patience` seconds to be unlinked by their owners. Twice is the same as once.
+    /// - Returns: The id that the deletion receipt will have. nil: no such account.
+    /// - Throws: `LiveAccount` when `sparesLive` (a test key asks) and the account has something live.
+    package func begin(
+        _ account: Account.ID, sparesLive: Bool = false, patience: TimeInterval = 60, now: Date
+    ) async throws -> DeletionReceipt.ID? {
+        // Random, not by time: it must not lead back to the account.
+        let fresh = DeletionReceipt.ID(UUID(bytes: random.bytes(16)))
+        let begun = try await databases.api.transaction(Databases.accounts([account])) { transaction -> (DeletionReceipt.ID, [String])? in
+            let isLive = try await transaction.queryOne(
                 "closing.mark",
                 """
-                UPDATE accounts SET state = 'closing', closing_at = coalesce(closing_at, \(now)) WHERE account_id = \(account)
-                """)
-            guard known == 1 else { return nil }
-            _ = try await transaction.execute(
+                WITH account AS MATERIALIZED (
+                    SELECT a.account_id,
+                        EXISTS (SELECT 1 FROM senders s WHERE s.account_id = a.account_id AND NOT s.test AND s.state <> 'removed')
+                        OR EXISTS (
+                            SELECT 1 FROM api_keys k
+                            WHERE k.account_id = a.account_id AND NOT k.test AND k.revoked_at IS NULL
+                              AND (k.expires_at IS NULL OR k.expires_at > \(now))
+                        ) AS live
+                    FROM accounts a
+                    WHERE a.account_id = \(account)
+                    FOR UPDATE OF a
+                ),
+                marked AS (
+                    UPDATE accounts a SET state = 'closing', closing_at = coalesce(a.closing_at, \(now))
+                    FROM account
+                    WHERE a.account_id = account.account_id AND NOT (\(sparesLive) AND account.live)
+                )
+                SELECT live FROM account
+                """, as: { try $0.column("live", as: Bool.self) })
+            guard let isLive else { return nil }
+            if isLive, sparesLive { throw LiveAccount() }
+            let receipt = try await transaction.queryOne(
                 "closing.begin",
                 """
-                INSERT INTO closings (account_id, step, requested_at, unlink_until)
-                VALUES (\(account), 'unlinking', \(now), \(now.addingTimeInterval(patience)))
-                ON CONFLICT (account_id) DO NOTHING
-                """)
-            return try await transaction.query(
+                INSERT INTO closings (account_id, step, requested_at, unlink_until, receipt_id)
+                VALUES (\(account), 'unlinking', \(now), \(now.addingTimeInterval(patience)), \(fresh))
+                ON CONFLICT (account_id) DO UPDATE SET receipt_id = closings.receipt_id
+                RETURNING receipt_id
+                """, as: { try $0.column("receipt_id", as: DeletionReceipt.ID.self) })
+            let lookups = try await transaction.query(
                 "closing.revokeKeys",
                 """
                 UPDATE api_keys SET revoked_at = coalesce(revoked_at, \(now)), verifier = NULL, label_sealed = NULL
                 WHERE account_id = \(account)
                 RETURNING lookup
                 """, as: { try $0.column("lookup", as: String.self) })
+            return (receipt ?? fresh, lookups)
         }
-        guard let lookups else { return false }
+        guard let (receipt, lookups) = begun else { return nil }
         apiKeys.forgetAll(lookups)
         Failpoint.hit(.closingMarked)
         try await markSenders(account, now: now)
         Failpoint.hit(.closingBegun)
-        return true
+        return receipt
     }
 
     /// Takes the next step. Call again until `done`; between answers of `unlinking` wait a little.
@@ -79,24 +108,45 @@ package struct Closing: Sendable {
         Failpoint.hit(.erased)
         if erased > 0 { return .erasing }
         Failpoint.hit(.closingFinishBegin)
-        let receipt = try await finish(account, now: now)
+        guard try await finish(account, now: now) else { return .gone }
         Failpoint.hit(.closingFinished)
-        return .done(receipt)
+        return .done
     }
 
-    /// Begins and goes on to the end, asking the owners' progress every `pause`.
+    /// Begins and goes on to the end, asking the owners' progress every `pause`. Other nodes may take some of the steps, the last one too.
+    /// - Returns: nil when there is no such account.
+    /// - Throws: `LiveAccount`, see `begin`.
     package func close(
-        _ account: Account.ID, patience: TimeInterval = 60, pause: Duration = .milliseconds(200), clock: any Clock<Duration> = ContinuousClock(),
-        now: @Sendable () -> Date
+        _ account: Account.ID, sparesLive: Bool = false, patience: TimeInterval = 60, pause: Duration = .milliseconds(200),
+        clock: any Clock<Duration> = ContinuousClock(), now: @Sendable () -> Date
     ) async throws -> DeletionReceipt? {
-        guard try await begin(account, patience: patience, now: now()) else { return nil }
+        guard let id = try await begin(account, sparesLive: sparesLive, patience: patience, now: now()) else { return nil }
         while true {
             switch try await advance(account, now: now()) {
             case .unlinking: try await clock.sleep(for: pause)
             case .erasing: continue
-            case .done(let receipt): return receipt
-            case .gone: return nil
+            case .done, .gone: return try await receipt(id)
             }
+        }
+    }
+
+    /// The proof that a closing is over; nil while it is not.
+    package func receipt(_ id: DeletionReceipt.ID) async throws -> DeletionReceipt? {
+        let found = try await databases.api.queryOne(
+            "closing.receipt",
+            """
+            SELECT requested_at, completed_at, backups_unreadable_at, counts::text AS counts FROM deletion_receipts WHERE receipt_id = \(id)
+            """, settings: []
+        ) { row in
+            (
+                requested: try row.column("requested_at", as: Date.self), completed: try row.column("completed_at", as: Date.self),
+                unreadable: try row.column("backups_unreadable_at", as: Date.self), counts: try row.column("counts", as: String.self)
+            )
+        }
+        return try found.map {
+            DeletionReceipt(
+                id: id, requestedAt: $0.requested, completedAt: $0.completed, backupsUnreadableAt: $0.unreadable,
+                counts: try JSONDecoder().decode([String: Int].self, from: Data($0.counts.utf8)))
         }
     }
 
@@ -141,6 +191,8 @@ package struct Closing: Sendable {
 
     private func erase(_ account: Account.ID) async throws -> Int {
         try await databases.api.transaction(Databases.accounts([account]), deadline: .seconds(60)) { transaction in
+            // One node at a time: two that delete the same rows in another order would stop each other.
+            _ = try await transaction.query("closing.lock", "SELECT step FROM closings WHERE account_id = \(account) FOR UPDATE", as: { _ in })
             let erased = try await transaction.query(
                 "closing.erase", "SELECT table_name, erased FROM gateway_erase_account(\(account), \(Int32(Self.eraseLimit)))"
             ) { (table: try $0.column("table_name", as: String.self), rows: try $0.column("erased", as: Int.self)) }
@@ -157,17 +209,11 @@ package struct Closing: Sendable {
         }
     }
 
-    private func finish(_ account: Account.ID, now: Date) async throws -> DeletionReceipt {
-        // Random, not by time: it must not lead back to the account.
-        let id = DeletionReceipt.ID(UUID(bytes: random.bytes(16)))
-        let unreadableAt = now.addingTimeInterval(Self.backupHorizon)
-        let finished = try await databases.api.queryOne(
+    /// False: another node was first.
+    private func finish(_ account: Account.ID, now: Date) async throws -> Bool {
+        try await databases.api.queryOne(
             "closing.finish",
-            "SELECT requested, counted::text AS counts FROM gateway_finish_closing(\(account), \(id), \(now), \(unreadableAt))",
-            settings: Databases.accounts([account]), deadline: .seconds(60)
-        ) { (requestedAt: try $0.column("requested", as: Date.self), counts: try $0.column("counts", as: String.self)) }
-        guard let finished else { throw AccountGone(account: account) }
-        let counts = try JSONDecoder().decode([String: Int].self, from: Data(finished.counts.utf8))
-        return DeletionReceipt(id: id, requestedAt: finished.requestedAt, completedAt: now, backupsUnreadableAt: unreadableAt, counts: counts)
+            "SELECT receipt FROM gateway_finish_closing(\(account), \(now), \(now.addingTimeInterval(Self.backupHorizon)))",
+            settings: Databases.accounts([account]), deadline: .seconds(60), as: { try $0.column("receipt", as: UUID.self) }) != nil
     }
 }

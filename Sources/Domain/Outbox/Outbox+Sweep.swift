@@ -6,12 +6,12 @@ extension Outbox {
     private static let sweepLimit = 500
 
     /// Ends or gives back what is overdue, whoever left it: messages past their time expire, claims that ended go back (too often, and
-    /// the message is poison), and what was on the wire without an answer and may not be written again becomes `unconfirmed`. Any node may do it,
-    /// any number at once.
+    /// the message is poison), and what was on the wire without an answer and may not be written again becomes `unconfirmed`, at the latest when its
+    /// sender has been logged out for `SenderState.loggedOutGrace`. Any node may do it, any number at once.
     /// Does a bounded piece of work; call again at once while `total` is not 0.
     package func sweep(now: Date) async throws -> Swept {
         let accounts = try await databases.engine.query(
-            "outbox.dueAccounts", "SELECT account_id FROM gateway_due_accounts(\(now), \(Int32(Self.sweepLimit)))"
+            "outbox.dueAccounts", "SELECT account_id FROM gateway_due_accounts(\(now), \(Self.unlinkedBefore(now)), \(Int32(Self.sweepLimit)))"
         ) { try $0.column("account_id", as: Account.ID.self) }
         guard !accounts.isEmpty else { return Swept() }
         Failpoint.hit(.sweepBegin)
@@ -46,6 +46,8 @@ extension Outbox {
             """, settings: Databases.accounts(accounts))
     }
 
+    private static func unlinkedBefore(_ now: Date) -> Date { now.addingTimeInterval(-SenderState.loggedOutGrace) }
+
     private static func overdue(_ now: Date) -> SQL {
         """
         SELECT b.account_id, b.message_id,
@@ -65,6 +67,8 @@ extension Outbox {
         WHERE b.state IN ('scheduled', 'hold', 'accepted') AND b.expires_at <= \(now)
            OR b.state = 'prepared' AND b.deadline <= \(now) AND (b.claims >= \(claimLimit) OR b.expires_at <= \(now))
            OR b.state = 'on_wire' AND b.deadline <= \(now) AND (b.attempts >= \(wireLimit) OR b.expires_at <= \(now) OR b.at_most_once)
+           -- Unlinked by WhatsApp, and the time to log in again is over: its credentials go, nobody can write it again.
+           OR s.state = 'logged_out' AND s.state_since <= \(unlinkedBefore(now)) AND b.state = 'on_wire'
            -- A movable message of which nothing has left gets another sender (`move`), or fails there.
            OR s.state = 'removed' AND NOT (b.movable AND b.state IN ('scheduled', 'accepted', 'prepared'))
         ORDER BY b.message_id

@@ -36,7 +36,7 @@ enum RetentionJob: String, CaseIterable, Sendable {
         switch self {
         case .contactCache: "SELECT gateway_truncate_contact_cache() AS affected"
         case .makePartitions: "SELECT gateway_make_partitions(\(now), 7::int4, 2::int4)::bigint AS affected"
-        case .credentials: "SELECT gateway_purge_stragglers(\(now.addingTimeInterval(-3600))) AS affected"
+        case .credentials: "SELECT gateway_purge_stragglers(\(now.addingTimeInterval(-SenderState.loggedOutGrace))) AS affected"
         case .bodies, .sentMessages: drop(now.addingTimeInterval(-30 * Self.day))
         case .unstored: "SELECT gateway_erase_unstored(\(now.addingTimeInterval(-SendMessage.unstoredLifetime)), \(Self.sweepLimit)) AS affected"
         case .awaitedDevices: sweepRouting(now.addingTimeInterval(-60 * Self.day))

@@ -1,3 +1,5 @@
+package import Foundation
+
 /// Where a sender stands. The raw value is the code that the API shows; each has a sentence and a way out.
 ///
 ///     unpaired ─▶ pairing ─▶ connecting ⇄ ready ⇄ disconnected
@@ -16,6 +18,9 @@ package enum SenderState: String, Sendable, CaseIterable {
     case parked
     case removing
     case removed
+
+    /// How long credentials outlive a log-out by WhatsApp, so that a person may still order one more login (design.md §13.7), in seconds.
+    package static let loggedOutGrace: TimeInterval = 3600
 
     /// One sentence for people.
     package var sentence: String {

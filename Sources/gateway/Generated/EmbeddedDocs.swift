@@ -177,7 +177,7 @@ Look at `errors`: each entry has a JSON `pointer` to the place, a stable `code`,
 
 Status 403.
 
-A test key sees and changes test things only: test senders, pools of test senders, messages of test keys. It can neither close the account nor change its default pool.
+A test key sees and changes test things only: test senders, pools of test senders, messages of test keys. It cannot change the account's default pool, and it cannot close an account that has a live sender or a live key.
 
 ## What to do
 
@@ -1164,7 +1164,8 @@ paths:
       summary: Close the account and delete everything about it
       description: >-
         Keys are refused at once, senders are unlinked, the data key is destroyed, and the account's rows are deleted in every table.
-        There is no way back. The body repeats the account's id as confirmation. A repeated request finds the key refused (401), so an
+        There is no way back. The body repeats the account's id as confirmation. A test key closes only an account that has neither a live sender
+        nor a live key. A repeated request finds the key refused (401), so an
         Idempotency-Key is checked for its form and otherwise not needed.
       parameters:
         - $ref: "#/components/parameters/IdempotencyKey"

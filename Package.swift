@@ -61,11 +61,16 @@ let package = Package(
         .systemLibrary(name: "CArgon2", pkgConfig: "libargon2", providers: [.apt(["libargon2-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CQrencode", pkgConfig: "libqrencode", providers: [.apt(["libqrencode-dev"])]),
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        // Typed names for curl's variadic calls, which Swift cannot make.
+        .target(name: "CCurlShim", dependencies: ["CCurl"]),
 
         // Ground floor: bytes, keys, rows.
         room("Primitives", ["CSodium", .product(name: "Crypto", package: "swift-crypto"), .product(name: "CryptoExtras", package: "swift-crypto")]),
         room("Secrets", ["Primitives", "CSodium", "CArgon2"]),
         room("Postgres", ["CLibpq", logging, lifecycle]),
+        // The one door through which HTTP leaves.
+        room("OutboundHTTP", ["CCurl", "CCurlShim", lifecycle]),
 
         // The wire.
         room("SignalProtocol", ["Primitives"]),
@@ -114,6 +119,8 @@ let package = Package(
         tests("PrimitivesTests", ["Primitives", "CSodium"]),
         tests("SecretsTests", ["Secrets", "Primitives"]),
         tests("PostgresTests", ["Postgres"]),
+        // Also counts what other rooms open on their own.
+        tests("OutboundHTTPTests", ["OutboundHTTP", lifecycle]),
         tests("SignalProtocolTests", ["SignalProtocol", "Primitives"]),
         tests("WhatsAppWireTests", ["WhatsAppWire", "Primitives"]),
         tests("ConformanceTests", ["Conformance"]),

@@ -18,6 +18,8 @@ struct Plan {
     var messages = [1: 2_000, 10: 8_000, 100: 15_000]
     /// How long one of these may take before it is reported as far as it came.
     var deliverySeconds = 180
+    /// Messages of one account in the queue while another one sends.
+    var largeQueue = 100_000
     var idleSenders = [100, 1_000]
     /// Seconds during which idle senders are watched.
     var idleSeconds = 30
@@ -27,7 +29,7 @@ struct Plan {
     static let full = Plan()
     static let quick = Plan(
         loadSeconds: 1, rounds: 1, decisionMilliseconds: 100, idleMessages: 30, counterSeconds: 1, messages: [1: 100, 10: 400, 100: 1_000],
-        deliverySeconds: 120, idleSenders: [10, 100], idleSeconds: 5, preKeys: 40)
+        deliverySeconds: 120, largeQueue: 20_000, idleSenders: [10, 100], idleSeconds: 5, preKeys: 40)
 
     var preKeySetting: [String: String] { preKeys.map { ["GATEWAY_WHATSAPP_INITIAL_PREKEYS": "\($0)"] } ?? [:] }
 }

@@ -6,7 +6,7 @@ import ServiceLifecycle
 
 /// `Benchmarks run`: everything in one run, one table.
 struct RunCommand: AsyncParsableCommand {
-    enum Part: String, CaseIterable, ExpressibleByArgument, Sendable { case routing, wire, accept, delivery, idle }
+    enum Part: String, CaseIterable, ExpressibleByArgument, Sendable { case routing, wire, accept, delivery, fairness, idle }
 
     static let configuration = CommandConfiguration(commandName: "run", abstract: "Measures everything and prints one table.")
 
@@ -93,6 +93,7 @@ private actor Suite: Service {
                     case .wire: try WireBenchmark(bench: bench).run(into: &table)
                     case .accept: try await AcceptBenchmark(bench: bench).run(into: &table)
                     case .delivery: try await EndToEndBenchmark(bench: bench).run(into: &table)
+                    case .fairness: try await FairnessBenchmark(bench: bench).run(into: &table)
                     case .idle: try await IdleBenchmark(bench: bench).run(into: &table)
                     }
                 } catch {

@@ -15,14 +15,27 @@ struct DispatchPlan: Sendable {
     static let perSender = 8
     static let perClaim = 64
 
+    /// Between two claims for an account that has many messages on their way: each claim costs a commit, however little it takes.
+    static let rest: Duration = .milliseconds(20)
+    /// Places of a busy account while one that sends little has something, and for how long after that. What is on its way delays whoever comes next.
+    static let yielding = 4
+    static let courtesy: Duration = .milliseconds(100)
+
     /// One claimed message on its way.
     struct Flight: Sendable {
         let ticket: UInt64
         let message: ClaimedMessage
     }
 
+    /// How long a plan is cautious at most: the first messages may wait for a server that does not answer.
+    static let caution: Duration = .seconds(3)
+
     /// Messages of this node between claim and wire; what waits for an acknowledgement takes no place.
     let capacity: Int
+    /// Of these, the places that may be taken by now. A process that has just begun may follow one that died of a message, which then waits to be
+    /// claimed again: so the first message is claimed alone, and each that leaves lets one more in (reliability.md §2.7).
+    private var opened: Int
+    private var firstClaim: ContinuousClock.Instant?
 
     private var places: [OwnedSender: SenderPlace] = [:]
     private var owners: [DueSender: OwnedSender] = [:]
@@ -35,8 +48,19 @@ struct DispatchPlan: Sendable {
     private var lastTicket: UInt64 = 0
     private var working = 0
     private var again: Set<OwnedSender> = []
+    /// When the first account has rested that has something to claim.
+    private(set) var restEnd: ContinuousClock.Instant?
+    /// Until then accounts busier than this yield.
+    private var yieldUntil: ContinuousClock.Instant?
+    private var yieldAbove = 0.0
+    /// Of the last claim. What concerns this process only goes by its own clock.
+    private var moment: ContinuousClock.Instant = .now
 
-    init(capacity: Int = 128) { self.capacity = capacity }
+    /// - Parameter opened: places that may be taken at the beginning.
+    init(capacity: Int = 128, opened: Int = 1) {
+        self.capacity = capacity
+        self.opened = opened
+    }
 
     // MARK: What is known
 
@@ -93,8 +117,12 @@ struct DispatchPlan: Sendable {
     }
 
     /// What to claim now; empty: nothing can be done at this moment.
-    mutating func nextClaim(at now: Date) -> [ClaimDemand] {
+    mutating func nextClaim(at now: Date, moment: ContinuousClock.Instant = .now) -> [ClaimDemand] {
+        self.moment = moment
         wakeSleepers(at: now)
+        restEnd = nil
+        lookForLight()
+        if let firstClaim, firstClaim.duration(to: moment) >= Self.caution { opened = capacity }
         var demands: [ClaimDemand] = []
         var left = Self.perClaim
         var idle = 0
@@ -102,9 +130,13 @@ struct DispatchPlan: Sendable {
             let account = turns.removeFirst()
             tenants[account]?.isListed = false
             defer { list(account) }
+            if rests(account) {
+                idle += 1
+                continue
+            }
             guard let owner = tenants[account]?.next() else { continue }
             places[owner]?.isQueued = false
-            let room = hasRoom(account) ? min(left, capacity - working, share - (tenants[account]?.working ?? 0)) : 0
+            let room = hasRoom(account) ? min(left, opened - working, share(of: account) - (tenants[account]?.working ?? 0)) : 0
             guard let demand = demand(owner, room: room, at: now) else {
                 // Back to its queue when only the account's or the node's places are taken.
                 if room <= 0, places[owner]?.isDue == true, places[owner]?.opening(at: now) == nil {
@@ -118,14 +150,36 @@ struct DispatchPlan: Sendable {
             hold(demand)
             demands.append(demand)
         }
+        if firstClaim == nil, !demands.isEmpty { firstClaim = moment }
         return demands
     }
 
     /// An account's part of the node's places; one part is kept free.
-    private var share: Int { max(1, capacity / (tenants.count + 1)) }
+    private func share(of account: Account.ID) -> Int {
+        let fair = max(1, opened / (tenants.count + 1))
+        guard let yieldUntil, moment < yieldUntil, let tenant = tenants[account], tenant.recent(at: moment) > yieldAbove else { return fair }
+        return min(fair, Self.yielding)
+    }
 
     /// Not for every single place: a quarter of its share at least.
-    private func hasRoom(_ account: Account.ID) -> Bool { (tenants[account]?.working ?? 0) <= share * 3 / 4 && working < capacity }
+    private func hasRoom(_ account: Account.ID) -> Bool {
+        (tenants[account]?.working ?? 0) <= share(of: account) * 3 / 4 && working < opened
+    }
+
+    private mutating func rests(_ account: Account.ID) -> Bool {
+        guard let end = tenants[account]?.restsUntil, end > moment else { return false }
+        restEnd = min(restEnd ?? end, end)
+        return true
+    }
+
+    /// Whether an account that sends little has something to send: a quarter of what the busiest does, at most.
+    private mutating func lookForLight() {
+        guard tenants.count > 1 else { return }
+        let usages = tenants.values.map { $0.recent(at: moment) }
+        guard let least = usages.min(), let most = usages.max(), most >= Double(Self.perClaim), least * 4 <= most else { return }
+        yieldUntil = moment.advanced(by: Self.courtesy)
+        yieldAbove = max(least * 4, Double(Self.perClaim) / 4)
+    }
 
     private mutating func demand(_ owner: OwnedSender, room: Int, at now: Date) -> ClaimDemand? {
         guard let place = places[owner], place.isDue else { return nil }
@@ -139,7 +193,7 @@ struct DispatchPlan: Sendable {
         let regular = min(fair, place.regularRoom(at: now), room)
         if regular > 0 { return ClaimDemand(owner: owner, places: regular, isLimited: place.asksStanding) }
         // News may be of the highest priority, which has places of its own: with the sender, and on the node.
-        let high = min(Self.reserve, place.highRoom(at: now), capacity + capacity / 8 - working)
+        let high = min(Self.reserve, place.highRoom(at: now), opened + opened / 8 - working)
         guard place.isNews, high > 0 else { return nil }
         return ClaimDemand(owner: owner, places: high, highOnly: true, isLimited: place.asksStanding)
     }
@@ -164,6 +218,10 @@ struct DispatchPlan: Sendable {
             if demand.isLimited { places[demand.owner]?.stands(standings[demand.owner.place]) }
             let (leaving, held) = places[demand.owner]?.admitted(taken, at: now) ?? (leaving: taken, waiting: [])
             departing += leaving.map { begin($0) }
+            tenants[demand.owner.account]?.use(leaving.count, at: moment)
+            if tenants[demand.owner.account]?.working ?? 0 >= Self.perSender {
+                tenants[demand.owner.account]?.restsUntil = moment.advanced(by: Self.rest)
+            }
             postponed += held.map { Postponed(message: $0.message.id, owner: demand.owner, until: $0.until) }
             settle(demand, count: taken.count, at: now)
         }
@@ -217,7 +275,10 @@ struct DispatchPlan: Sendable {
         flights[ticket]?.hasLeft = true
         places[departure.owner]?.left(departure, at: now)
         free(departure.owner.account, 1)
-        return ask(departure.owner, at: now)
+        let wasCautious = opened < capacity
+        if wasCautious { opened += 1 }
+        // Whoever it was, another account may have waited for a place.
+        return ask(departure.owner, at: now) || wasCautious && !turns.isEmpty
     }
 
     /// True: there is something to claim for it, or for others of its account.
@@ -234,7 +295,7 @@ struct DispatchPlan: Sendable {
         guard let departure = flights.removeValue(forKey: ticket) else { return false }
         if !departure.hasLeft { free(departure.owner.account, 1) }
         places[departure.owner]?.remove(departure)
-        return ask(departure.owner, at: now)
+        return ask(departure.owner, at: now) || opened < capacity && !turns.isEmpty
     }
 
     private mutating func free(_ account: Account.ID, _ count: Int) {
@@ -299,6 +360,20 @@ private struct Tenant: Sendable {
     private var head = 0
     /// It stands among the accounts whose turn comes.
     var isListed = false
+    var restsUntil: ContinuousClock.Instant?
+    private var usage = 0.0
+    private var usedAt: ContinuousClock.Instant?
+
+    /// Messages begun of late; halves every second.
+    func recent(at moment: ContinuousClock.Instant) -> Double {
+        guard let usedAt else { return 0 }
+        return usage * exp2(-max(0, usedAt.duration(to: moment) / .seconds(1)))
+    }
+
+    mutating func use(_ messages: Int, at moment: ContinuousClock.Instant) {
+        usage = recent(at: moment) + Double(messages)
+        usedAt = moment
+    }
 
     var hasQueue: Bool { head < queue.count }
     var waiting: Int { queue.count - head }

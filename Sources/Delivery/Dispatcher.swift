@@ -116,8 +116,7 @@ final class Dispatcher: Sendable {
         await withDiscardingTaskGroup { group in
             for await _ in wakeups {
                 while !Task.isCancelled, !isStopping {
-                    let flights = await claim()
-                    guard let flights else { break }
+                    guard let flights = await claim() else { break }
                     for flight in flights { group.addTask { await self.send(flight) } }
                 }
                 opening.yield()
@@ -132,18 +131,25 @@ final class Dispatcher: Sendable {
         if plan({ $0.finished(flight.ticket, at: now()) }) { wakeup.yield() }
     }
 
-    /// Wakes the dispatcher when a sender's limits open; looks at the clock a few times a second at most while there is one to wait for.
+    /// Wakes the dispatcher when a sender's limits open or an account has rested; looks at the clock a few times a second at most while there is one to
+    /// wait for.
     private func awaitOpenings() async {
         for await _ in openings {
-            while let next = plan(\.nextOpening), !Task.isCancelled, !isStopping {
-                let wait = next.timeIntervalSince(now())
-                if wait <= 0 {
+            while let wait = plan({ nextOpening($0) }), !Task.isCancelled, !isStopping {
+                if wait <= .zero {
                     wakeup.yield()
                     break
                 }
-                do { try await ContinuousClock().sleep(for: .seconds(min(wait, 0.1))) } catch { return }
+                do { try await ContinuousClock().sleep(for: min(wait, .milliseconds(100))) } catch { return }
             }
         }
+    }
+
+    /// nil: there is nothing to wait for.
+    private func nextOpening(_ plan: DispatchPlan) -> Duration? {
+        let limits = plan.nextOpening.map { Duration.seconds($0.timeIntervalSince(now())) }
+        let rest = plan.restEnd.map { ContinuousClock.now.duration(to: $0) }
+        return [limits, rest].compactMap { $0 }.min()
     }
 
     // MARK: Claiming

@@ -1347,6 +1347,8 @@ AS $$
 DECLARE
     closed closings;
 BEGIN
+    -- In the order in which a closing begins.
+    PERFORM FROM accounts a WHERE a.account_id = target FOR UPDATE;
     SELECT * INTO closed FROM closings c WHERE c.account_id = target FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;

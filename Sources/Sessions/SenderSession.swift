@@ -26,6 +26,8 @@ actor SenderSession {
     private var lastEnd: ConnectionState?
 
     private var isStopping = false
+    /// It was abandoned, and stops because of that.
+    private var isEnding = false
     private var isRemoving: Bool
     private var isPairingWanted: Bool
     /// The request that the present or last pairing answers; only another one starts another.
@@ -98,15 +100,20 @@ actor SenderSession {
         if isRunning { await withCheckedContinuation { finishWaiters.append($0) } }
     }
 
+    /// The lease is lost: from this moment on nothing leaves, and nothing connects. `abandon()` has to follow.
+    nonisolated func distrust() { isAbandoned.withLock { $0 = true } }
+
     /// The lease is lost: from this moment on nothing leaves, then as `stop()`. A second call does nothing.
     nonisolated func abandon() async {
-        let isFirst = isAbandoned.withLock { isAbandoned in
-            defer { isAbandoned = true }
-            return !isAbandoned
-        }
-        guard isFirst else { return }
+        distrust()
+        guard await beginsToEnd() else { return }
         memory.clear()
         await stop(drains: false)
+    }
+
+    private func beginsToEnd() -> Bool {
+        defer { isEnding = true }
+        return !isEnding
     }
 
     /// Ends the present connection; `run()` goes on with what is wanted next.
@@ -230,6 +237,8 @@ actor SenderSession {
 
     private func runClient(_ store: SealedDeviceStore) async {
         guard !isStopping, let makeClient = place.makeClient else { return }
+        // `abandon()` is on its way and ends this sleep.
+        if isAbandoned.withLock({ $0 }) { return await patience.sleep(for: .seconds(1)) }
         let turn = EndableSleep()
         memory.clear()
         let client = makeClient(store, SessionObserver(session: self), turn)

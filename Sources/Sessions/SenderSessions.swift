@@ -84,6 +84,7 @@ package actor SenderSessions: Service, Transport {
         /// Somebody hinted: look at once, not at the next turn.
         var isUrgent = false
         var lost: [OwnedSender] = []
+        var lapsed: [OwnedSender] = []
         var superfluous: [OwnedSender] = []
     }
 
@@ -92,7 +93,7 @@ package actor SenderSessions: Service, Transport {
         case serve(SenderSession)
         case observe(SenderSession, LeasedSender)
         case abandon(SenderSession)
-        case endConnection(SenderSession)
+        case endConnection(SenderSession, drains: Bool)
         case handOver(SenderSession)
     }
 
@@ -126,7 +127,9 @@ package actor SenderSessions: Service, Transport {
         let start = ContinuousClock.now
         tidy(start)
         var work =
-            asked.lost.compactMap { session(of: $0).map(Work.abandon) } + asked.superfluous.compactMap { session(of: $0).map(Work.endConnection) }
+            asked.lost.compactMap { session(of: $0).map(Work.abandon) }
+            + asked.lapsed.compactMap { session(of: $0).map { .endConnection($0, drains: false) } }
+            + asked.superfluous.compactMap { session(of: $0).map { .endConnection($0, drains: true) } }
         do {
             if asked.isUrgent || sessions.isEmpty || start - lastRenewal >= configuration.leaseTTL / 3 { work += try await renew(from: start) }
             if asked.isUrgent || start >= nextAcquisition { work += try await share(from: start) }
@@ -141,8 +144,10 @@ package actor SenderSessions: Service, Transport {
         let held = Array(sessions.values)
         let kept = try await gateway.leases.renew(node: node, owned: held.map(\.owner), ttl: configuration.leaseTTL)
         lastRenewal = start
-        trustedUntil.withLock { $0 = start + configuration.leaseTTL * 5 / 6 }
         let byOwner = Dictionary(kept.map { ($0.owner, $0) }) { first, _ in first }
+        // Before anything is trusted again: a session whose lease is gone must not log in, which would throw its new owner out.
+        for session in held where byOwner[session.owner] == nil { session.distrust() }
+        trustedUntil.withLock { $0 = start + configuration.leaseTTL * 5 / 6 }
         return held.map { session in
             if let leased = byOwner[session.owner] { return .observe(session, leased) }
             logger.warning("lease lost", metadata: ["sender.id": "\(session.owner.sender)"])
@@ -186,7 +191,7 @@ package actor SenderSessions: Service, Transport {
         case .serve(let session): await serve(session)
         case .observe(let session, let leased): await session.observe(leased)
         case .abandon(let session): await session.abandon()
-        case .endConnection(let session): await session.endConnection()
+        case .endConnection(let session, let drains): await session.endConnection(drains: drains)
         case .handOver(let session):
             await session.stop()
             await release([session.owner], handedOverAt: now())
@@ -322,10 +327,16 @@ package actor SenderSessions: Service, Transport {
         }
         place.reads = reads
         guard let settings = isTest ? configuration.test : configuration.live else { return place }
+        let lapsed: @Sendable (OwnedSender) -> Void = { [weak self] owner in self?.take(.trustLapsed, of: owner) }
         place.makeClient = { [gate, dialer, now, logger] store, observer, turn in
             var settings = settings
-            settings.mayWrite = store.isTrusted
-            settings.admission = { await gate.pass(turn) }
+            let permission = WritePermission(isTrusted: store.isTrusted) { lapsed(store.owner) }
+            settings.mayWrite = permission.mayWrite
+            settings.admission = {
+                await gate.pass(turn)
+                // What was refused ends the client; until then it does not dial.
+                if !permission.mayWrite() { await turn.sleep(for: .seconds(60)) }
+            }
             return WhatsAppClient(configuration: settings, dialer: dialer, store: store, observer: observer, now: now, logger: logger)
         }
         return place
@@ -336,6 +347,10 @@ package actor SenderSessions: Service, Transport {
         case .readiness(let isReady): note(owner, isReady: isReady)
         case .leaseLost:
             requests.withLock { $0.lost.append(owner) }
+            wakeup.yield()
+        case .trustLapsed:
+            logger.warning("trust in the lease lapsed, connection closed", metadata: ["sender.id": "\(owner.sender)"])
+            requests.withLock { $0.lapsed.append(owner) }
             wakeup.yield()
         case .connectionSuperfluous:
             requests.withLock { $0.superfluous.append(owner) }

@@ -9,6 +9,8 @@ struct SessionPlace: Sendable {
         case readiness(Bool)
         /// A write was refused: another node owns the sender. The session must be stopped, by another task than its own.
         case leaseLost
+        /// Its client was refused a write: its connection must be closed at once, by another task than its own; the session goes on.
+        case trustLapsed
         /// Its connection has no purpose any more and must be ended, by another task than its own; the session goes on.
         case connectionSuperfluous
     }

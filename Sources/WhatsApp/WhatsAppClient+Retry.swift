@@ -12,7 +12,8 @@ extension WhatsAppClient {
         } catch {
             logger.warning("retry could not be answered")
             // What the server or the device is to blame for will not be better the next time.
-            return error is RequestFailure || error is SignalError || error is WireError
+            if case .refused? = error as? RequestFailure { return true }
+            return error is SignalError || error is WireError
         }
     }
 

@@ -46,7 +46,8 @@ extension WhatsAppClient {
         var jobs: [Job] = []
         for action in actions {
             switch action {
-            case .send(let bytes): writeFrame(bytes)
+            // The rest of the handshake: a login throws out whoever is logged in.
+            case .send(let bytes): if configuration.mayWrite() { writeFrame(bytes) }
             case .opened: if connection?.pairing != nil { jobs.append(.announcePairing) }
             case .node(let node): if let job = dispatch(node) { jobs.append(job) }
             case .unreadableFrame: logger.warning("frame could not be read")

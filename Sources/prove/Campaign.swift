@@ -27,6 +27,7 @@ struct Campaign {
         let simulator = try await WhatsAppSimulator.start(logger: logger)
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("kill-matrix-\(UUID().uuidString.prefix(8))").path
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
+        let watch = try DeathWatch(over: directory)
         let gateway = GatewayProcess(
             binary: World.binary, dataDirectory: directory, port: try LoopbackPort.free(), simulator: simulator.webSocketURL,
             settings: GatewayProcess.shortLeases)
@@ -35,11 +36,13 @@ struct Campaign {
             let result = try await campaign.run(kills: kills, messages: messages)
             await gateway.stop()
             await simulator.stop()
+            await watch.end()
             if result.isClean { try FileManager.default.removeItem(atPath: directory) } else { print("data and log: \(directory)") }
             return result
         } catch {
             await gateway.kill()
             await simulator.stop()
+            await watch.end()
             print("data and log: \(directory)")
             throw error
         }

@@ -27,7 +27,14 @@ enum Sabotages {
             }
         }
         say("sabotage                    what is wrong                                                  noticed by")
-        for one in cases { say("\(padded(one.name, 27)) \(padded(one.what, 62)) \(found[one.name] ?? "NOT NOTICED")") }
+        for one in cases {
+            let what = isControl ? "nothing" : one.what
+            say("\(padded(one.name, 27)) \(padded(what, 62)) \(found[one.name] ?? (isControl ? "nobody" : "NOT NOTICED"))")
+        }
+        if isControl {
+            say("sabotage, control: \(found.count) of \(cases.count) complained about")
+            return found.isEmpty
+        }
         say("sabotage: \(found.count) of \(cases.count) noticed")
         return found.count == cases.count
     }
@@ -198,5 +205,7 @@ extension World {
         try await ContinuousClock().sleep(for: .seconds(2))
         try simulator.unlink(sender: sender)
         try await ContinuousClock().sleep(for: .seconds(8))
+        // A receipt may still come for an hour, or until their life is over.
+        try await expireWhatIsOnTheWire()
     }
 }

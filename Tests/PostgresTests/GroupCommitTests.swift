@@ -74,6 +74,65 @@ final class Gate: Sendable {
         }
     }
 
+    @Test(arguments: [false, true]) func `a lane that rests takes along what queues up meanwhile`(always: Bool) async throws {
+        let sizes = Mutex<[Int]>([])
+        let (writing, resting) = (Gate(), Gate())
+        let rests = Mutex(0)
+        let group = GroupCommit<Int, Int>(
+            maximum: 100, lanes: 1, spacing: always ? .always(.seconds(3600)) : .whileQueued(.seconds(3600)),
+            rest: { _ in
+                rests.withLock { $0 += 1 }
+                await resting.wait()
+            },
+            write: { items in
+                sizes.withLock { $0.append(items.count) }
+                await writing.wait()
+                return items.map { .success($0) }
+            })
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { _ = try await group.submit(0) }
+            while sizes.withLock({ $0.isEmpty }) { await Task.yield() }
+            tasks.addTask { _ = try await group.submit(1) }
+            while group.depth < 1 { await Task.yield() }
+            writing.open()
+            while rests.withLock({ $0 }) < 1 { await Task.yield() }
+            for number in 2..<9 { tasks.addTask { _ = try await group.submit(number) } }
+            while group.depth < 7 { await Task.yield() }
+            resting.open()
+            try await tasks.waitForAll()
+        }
+        #expect(sizes.withLock { $0 } == [1, 8])
+        // Alone again: at once, unless every write keeps its distance.
+        #expect(try await group.submit(9) == 9)
+        #expect(rests.withLock { $0 } == (always ? 2 : 1))
+    }
+
+    @Test func `a full batch does not rest, and a crowd opens another lane`() async throws {
+        let sizes = Mutex<[Int]>([])
+        let gate = Gate()
+        let group = GroupCommit<Int, Int>(
+            maximum: 10, lanes: 2, crowd: 5, spacing: .whileQueued(.seconds(3600)), rest: { _ in Issue.record("nobody rests") },
+            write: { items in
+                sizes.withLock { $0.append(items.count) }
+                await gate.wait()
+                return items.map { .success($0) }
+            })
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { _ = try await group.submit(0) }
+            while sizes.withLock({ $0.isEmpty }) { await Task.yield() }
+            for number in 1...5 { tasks.addTask { _ = try await group.submit(number) } }
+            while group.depth < 5 { await Task.yield() }
+            tasks.addTask { _ = try await group.submit(6) }
+            while sizes.withLock({ $0.count }) < 2 { await Task.yield() }
+            #expect(sizes.withLock { $0 } == [1, 6] && group.depth == 0)
+            for number in 7..<17 { tasks.addTask { _ = try await group.submit(number) } }
+            while group.depth < 10 { await Task.yield() }
+            gate.open()
+            try await tasks.waitForAll()
+        }
+        #expect(sizes.withLock { $0 } == [1, 6, 10])
+    }
+
     @Test func `results are each item's own, and an unknown outcome is not tried again`() async throws {
         let writes = Mutex(0)
         let group = GroupCommit<Int, Int>(maximum: 10, lanes: 1) { items in

@@ -86,6 +86,34 @@ import Testing
         #expect(perAccount.count == 3 && perAccount.values.allSatisfy { $0 > share * 3 / 4 && $0 <= share })
     }
 
+    @Test func `a busy account yields to one that sends little, and has its places again when that is silent`() {
+        var bench = Bench()
+        let account = Account.ID(UUID())
+        for _ in 0..<20 { bench.accept(200, of: bench.addSender(account: account)) }
+        for _ in 0..<10 {
+            bench.claimAll()
+            bench.step()
+        }
+        func onTheWay() -> Int { bench.working(account) }
+        bench.claimAll()
+        let before = onTheWay()
+
+        let light = bench.addSender()
+        bench.accept(1, of: light)
+        bench.claimAll()
+        bench.leaveAll()
+        bench.accept(1, of: light)
+        bench.claimAll()
+        let beside = onTheWay()
+        bench.leaveAll()
+        bench.advance(DispatchPlan.courtesy)
+        bench.claimAll()
+
+        #expect(before > DispatchPlan.perClaim / 2)
+        #expect(beside > 0 && beside <= DispatchPlan.yielding)
+        #expect(onTheWay() > DispatchPlan.perClaim / 2)
+    }
+
     @Test func `no claim asks for more than it may take, and every message is started once`() {
         var bench = Bench()
         let owners = (0..<40).map { _ in bench.addSender() }
@@ -110,7 +138,7 @@ import Testing
             #expect(bench.inFlight(owner) <= 1)
             bench.step()
             bench.step()
-            bench.advance(0.1)
+            bench.advance(.seconds(0.1))
         }
 
         #expect(starts.count == 3)
@@ -129,9 +157,38 @@ import Testing
         #expect(bench.order.count == 5 && bench.order.allSatisfy { !$0.dispatch.isCold })
         #expect(bench.postponed.count { $0.until == Bench.start.addingTimeInterval(3_600) } == 2)
         bench.leaveAll()
-        bench.advance(1)
+        bench.advance(.seconds(1))
         bench.claimAll()
         #expect(bench.order.count == 8)
+    }
+
+    @Test func `at the beginning one message is claimed alone, and each that leaves lets one more in`() {
+        var bench = Bench(plan: DispatchPlan())
+        let account = Account.ID(UUID())
+        let owners = [bench.addSender(account: account), bench.addSender(account: account), bench.addSender()]
+        for owner in owners { bench.accept(20, of: owner) }
+        var sizes: [Int] = []
+        for _ in 0..<6 {
+            let before = bench.order.count
+            bench.claimAll()
+            sizes.append(bench.order.count - before)
+            bench.step()
+        }
+        #expect(sizes[0] == 1)
+        // Never more beside each other than have left before, and one.
+        #expect(zip(sizes, sizes.indices).allSatisfy { size, step in size <= 1 + sizes[..<step].reduce(0, +) })
+        #expect(sizes.allSatisfy { $0 > 0 })
+    }
+
+    @Test func `a first message that does not get away holds the others up for a moment only`() {
+        var bench = Bench(plan: DispatchPlan())
+        bench.accept(20, of: bench.addSender())
+        bench.accept(20, of: bench.addSender())
+        bench.claimAll()
+        let alone = bench.order.count
+        bench.advance(DispatchPlan.caution)
+        bench.claimAll()
+        #expect(alone == 1 && bench.order.count > 10)
     }
 
     @Test func `a sender that is not ready any more is asked for nothing`() {
@@ -152,8 +209,10 @@ import Testing
 private struct Bench {
     static let start = Date(timeIntervalSince1970: 1_780_000_000)
 
-    var plan = DispatchPlan()
+    var plan: DispatchPlan
     var time = Bench.start
+    /// On the process's own clock.
+    var moment = ContinuousClock.now
     /// In the order they were started.
     var order: [ClaimedMessage] = []
     var postponed: [Postponed] = []
@@ -162,6 +221,9 @@ private struct Bench {
     private var standings: [OwnedSender: SenderStanding] = [:]
     private var running: [(flight: DispatchPlan.Flight, hasLeft: Bool)] = []
     private var senders: [OwnedSender] = []
+
+    /// - Parameter plan: nil: one that has been at work for a while.
+    init(plan: DispatchPlan? = nil) { self.plan = plan ?? DispatchPlan(opened: 128) }
 
     mutating func addSender(account: Account.ID = Account.ID(UUID()), limits: EffectiveLimits = .none, health: SenderHealth = .well) -> OwnedSender {
         let owner = OwnedSender(account: account, sender: Sender.ID(UUID()), epoch: 1)
@@ -178,9 +240,16 @@ private struct Bench {
 
     func inFlight(_ owner: OwnedSender) -> Int { running.count { $0.flight.message.owner == owner } }
 
+    /// Between claim and wire.
+    func working(_ account: Account.ID) -> Int { running.count { $0.flight.message.account == account && !$0.hasLeft } }
+
     mutating func claimAll() {
         while true {
-            let demands = plan.nextClaim(at: time)
+            let demands = plan.nextClaim(at: time, moment: moment)
+            if demands.isEmpty, let restEnd = plan.restEnd {
+                moment = restEnd
+                continue
+            }
             guard !demands.isEmpty else { return }
             largestClaim = max(largestClaim, demands.map(\.places).reduce(0, +))
             var claim = Claim()
@@ -220,7 +289,10 @@ private struct Bench {
         return true
     }
 
-    mutating func advance(_ seconds: TimeInterval) { time = time.addingTimeInterval(seconds) }
+    mutating func advance(_ duration: Duration) {
+        time = time.addingTimeInterval(duration / .seconds(1))
+        moment = moment.advanced(by: duration)
+    }
 
     /// As pre-wire does it, without jitter.
     private mutating func leave(_ index: Int) {

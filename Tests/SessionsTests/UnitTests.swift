@@ -2,6 +2,7 @@ import Domain
 import Foundation
 import Primitives
 import SignalProtocol
+import Synchronization
 import TestSupport
 import Testing
 import WhatsApp
@@ -101,6 +102,20 @@ import WhatsAppWire
             group.cancelAll()
             await group.waitForAll()
         }
+    }
+}
+
+@Suite struct WritePermissionTests {
+    @Test func `after one refused write no other follows, and the connection is given up once`() {
+        let trust = Mutex(true)
+        let lapses = Mutex(0)
+        let permission = WritePermission(isTrusted: { trust.withLock { $0 } }, lapsed: { lapses.withLock { $0 += 1 } })
+        #expect(permission.mayWrite())
+        trust.withLock { $0 = false }
+        #expect(!permission.mayWrite())
+        trust.withLock { $0 = true }
+        #expect(!permission.mayWrite())
+        #expect(lapses.withLock { $0 } == 1)
     }
 }
 

@@ -8,6 +8,8 @@ package struct Messages: Sendable {
     /// Rows in one commit, and commits at the same time; measured in swift-notes.md §5.
     private static let batch = 500
     private static let lanes = 2
+    /// Requests that must wait for the second of them.
+    private static let crowd = 48
     /// Messages of one request of many that are written in one piece, and pieces in one commit.
     static let pieceSize = 250
     private static let pieces = 4
@@ -35,7 +37,7 @@ package struct Messages: Sendable {
         self.now = now
         pending = PendingCounts(database: databases.api, limit: pendingLimit)
         let batch = AcceptBatch(database: databases.api, hints: hints)
-        commits = GroupCommit(maximum: Self.batch, lanes: Self.lanes) { try await batch.write($0) }
+        commits = GroupCommit(maximum: Self.batch, lanes: Self.lanes, crowd: Self.crowd) { try await batch.write($0) }
         bulkCommits = GroupCommit(maximum: Self.pieces, lanes: Self.lanes) { pieces in
             var results = try await batch.write(pieces.flatMap(\.self))[...]
             return pieces.map { piece in

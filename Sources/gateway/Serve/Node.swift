@@ -47,20 +47,21 @@ struct Node {
         var services: [any Service] = []
         if let cluster = workplace.cluster { services.append(cluster) }
         let databases = gateway.databases
-        services += [databases.api, databases.engine, databases.cron, databases.leases, workplace.owner, notifications] as [any Service]
+        services +=
+            [databases.api, databases.engine, databases.cron, databases.leases, workplace.owner, workplace.clock, notifications] as [any Service]
+        let now: @Sendable () -> Date = { [clock = workplace.clock] in clock.now() }
         if roles.contains(.engine) {
             let sessions = SenderSessions(
                 gateway: gateway, node: "node-\(Hex.encode(SystemRandom().bytes(8)))", configuration: try sessionSettings(),
-                notifications: notifications,
-                logger: logger)
+                notifications: notifications, now: now, logger: logger)
             services.append(sessions)
             services.append(
                 DeliveryService(
                     gateway: gateway, transport: sessions, notifications: notifications, claimDeadline: workplace.settings.delivery.claimDeadline,
-                    logger: logger))
+                    now: now, logger: logger))
         }
-        if roles.contains(.cron) { services.append(CronService(gateway: gateway, logger: logger)) }
-        if roles.contains(.api) { services.append(webServer(onListening: onListening)) }
+        if roles.contains(.cron) { services.append(CronService(gateway: gateway, now: now, logger: logger)) }
+        if roles.contains(.api) { services.append(webServer(now: now, onListening: onListening)) }
         var configurations = services.map { ServiceGroupConfiguration.ServiceConfiguration(service: $0) }
         configurations += others.map {
             ServiceGroupConfiguration.ServiceConfiguration(
@@ -74,14 +75,15 @@ struct Node {
         ).run()
     }
 
-    private func webServer(onListening: @escaping @Sendable (Int) async -> Void) -> some Service {
+    private func webServer(now: @escaping @Sendable () -> Date, onListening: @escaping @Sendable (Int) async -> Void) -> some Service {
         let router = Hummingbird.Router(context: WebContext.self)
         let database = workplace.gateway.databases.api
         let settings = workplace.settings
         let limits = RequestLimits(
             perKey: settings.limits.requestsPerKey, perAccount: settings.limits.requestsPerAccount, burstSeconds: settings.limits.burstSeconds)
         Routes(
-            gateway: workplace.gateway, maximumBody: settings.server.maximumBody, limits: limits, behindProxy: settings.server.behindProxy
+            gateway: workplace.gateway, maximumBody: settings.server.maximumBody, limits: limits, behindProxy: settings.server.behindProxy,
+            now: now
         ).add(to: router) {
             do {
                 try await database.execute("ready", "SELECT 1 AS ready", deadline: .seconds(2))
@@ -97,7 +99,10 @@ struct Node {
                 configuration: HTTP1Channel.Configuration(
                     additionalChannelHandlers: [RequestDeadline(limit: Self.bodyDeadline)], idleTimeout: Self.idleLimit)),
             configuration: ApplicationConfiguration(address: .hostname(settings.server.host, port: settings.server.port), serverName: nil),
-            onServerRunning: { channel in await onListening(channel.localAddress?.port ?? 0) }, logger: workplace.logger)
+            onServerRunning: { [logger = workplace.logger] channel in
+                do { try await AcceptPause.add(to: channel, logger: logger) } catch { logger.error("listening socket is gone") }
+                await onListening(channel.localAddress?.port ?? 0)
+            }, logger: workplace.logger)
     }
 
     private func sessionSettings() throws -> SenderSessions.Configuration {

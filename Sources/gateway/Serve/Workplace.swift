@@ -11,6 +11,8 @@ import UnixSignals
 struct Workplace: Sendable {
     let settings: Settings
     let gateway: Gateway
+    /// The time that everything here goes by.
+    let clock: DatabaseClock
     let cluster: EmbeddedCluster?
     /// The migrator's login; owner of the tables.
     let owner: Database
@@ -46,12 +48,14 @@ struct Workplace: Sendable {
             let databases = Databases(
                 api: database(urls.api, 8, "api"), engine: database(urls.engine, 8, "engine"), cron: database(urls.cron, 1, "cron"),
                 leases: database(urls.engine, 2, "leases"))
+            let clock = DatabaseClock(database: databases.leases, logger: logger)
+            await clock.look()
             let gateway = Gateway(
                 databases: databases, keyRing: try await openKeys(settings, owner: owner), pendingLimit: settings.limits.pendingPerAccount,
                 acknowledgementLimit: TimeInterval(settings.delivery.acknowledgementTimeout.components.seconds),
-                isPaced: settings.whatsApp.isPaced, logger: logger)
+                isPaced: settings.whatsApp.isPaced, logger: logger, now: { clock.now() })
             return Workplace(
-                settings: settings, gateway: gateway, cluster: cluster, owner: owner, logger: logger,
+                settings: settings, gateway: gateway, clock: clock, cluster: cluster, owner: owner, logger: logger,
                 listenConfiguration: Database.Configuration(url: urls.listen, connections: 1, name: "gateway-hints", pooler: false))
         } catch {
             try await cluster?.stop()

@@ -13,17 +13,20 @@ enum EmbeddedRestarts {
         let simulator = try await WhatsAppSimulator.start(logger: logger)
         let directory = "/tmp/prove-\(UUID().uuidString.prefix(8))"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
+        let watch = try DeathWatch(over: directory)
         let gateway = GatewayProcess(
             binary: World.binary, dataDirectory: directory, port: try LoopbackPort.free(), simulator: simulator.webSocketURL,
             settings: GatewayProcess.shortLeases)
         do {
             let seen = try await cycle(gateway, simulator, cycles, seed)
             await simulator.stop()
+            await watch.end()
             if seen.isOK { try FileManager.default.removeItem(atPath: directory) } else { say("data and log: \(directory)") }
             return seen
         } catch {
             await gateway.stop()
             await simulator.stop()
+            await watch.end()
             say("data and log: \(directory)")
             throw error
         }

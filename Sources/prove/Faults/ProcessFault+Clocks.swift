@@ -37,7 +37,10 @@ extension ProcessFault {
                 }
                 let stale = try await Audit.violations(in: world.database.admin, isFinal: false).filter { $0.contains("epoch") }.count
                 let answer = try? await HTTP.request("GET", world.nodes[0].baseURL + "/readyz", timeout: 5)
-                return Seen(isOK: stale == 0 && answer?.status == 200, what: "stale writes \(stale), /readyz \(answer?.status ?? 0)")
+                let lapses = world.logLines(holding: "trust in the lease lapsed")
+                return Seen(
+                    isOK: stale == 0 && answer?.status == 200,
+                    what: "connections closed because a write came meanwhile \(lapses), stale writes \(stale), /readyz \(answer?.status ?? 0)")
             }
         },
     ]

@@ -68,6 +68,10 @@ struct DriveRun: Sendable {
     mutating func prepare() async throws {
         switch drive {
         case .purge: subject = try await world.takeSpareSender()
+        // A node that has just begun, after the cell before this one, comes by the leases' places by itself.
+        case .bounce:
+            try await texts(1)
+            try await world.simulator.waitForActiveSenders(world.plan.senders)
         case .close:
             let node = world.nodes[0]
             guard let account = try await node.verb(["account", "create", "Closing"])["id"] as? String else { throw ProofFailure("no account") }
@@ -201,18 +205,23 @@ struct DriveRun: Sendable {
 
     /// A clean end and a new start of one node after the other, until one of them has come by.
     private func bounce() async throws {
-        try await texts(1)
-        try await world.simulator.waitForActiveSenders(world.plan.senders)
         for node in world.nodes where !world.isHit {
             node.signal(SIGTERM)
             _ = try await node.waitForDeath(timeout: .seconds(60))
-            // The failpoint may be in the way of the first start, or wait right behind it.
+            // It may die before it is ready, or right behind that.
             do { try await node.start() } catch {}
             for _ in 0..<20 where !world.isHit { try await ContinuousClock().sleep(for: .milliseconds(100)) }
             try await ContinuousClock().sleep(for: .milliseconds(200))
-            for _ in 0..<5 where node.processID == nil { try? await node.start() }
+            await revive(node)
         }
+        // It may have come by before its turn.
+        for node in world.nodes { await revive(node) }
         try await texts(2)
+    }
+
+    /// Starts it if it is gone; the failpoint may be in the way of the first start.
+    private func revive(_ node: GatewayProcess) async {
+        for _ in 0..<5 where node.processID == nil { try? await node.start() }
     }
 
     private func disconnect() async throws {

@@ -14,6 +14,14 @@ extension World {
         }
     }
 
+    /// The life of whatever waits for an acknowledgement is over now.
+    func expireWhatIsOnTheWire() async throws {
+        for table in ["messages", "outbox"] {
+            try await database.tell(
+                "proof.expireOnWire", "UPDATE \(unescaped: table) SET expires_at = clock_timestamp() WHERE state = 'on_wire'")
+        }
+    }
+
     /// Rows that a removed sender's device has left.
     func leftovers(ofSender id: String) async throws -> Int {
         let sender = try Sender.ID(text: id).uuid

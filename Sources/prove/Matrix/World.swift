@@ -49,6 +49,7 @@ final class World: Sendable {
     static func with<Result: Sendable>(_ plan: Plan, _ body: (World) async throws -> (result: Result, isClean: Bool)) async throws -> Result {
         let directory = "/tmp/prove-\(UUID().uuidString.prefix(8))"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
+        let watch = try DeathWatch(over: directory)
         var logger = Logger(label: "prove")
         logger.logLevel = .critical
         let simulator = try await WhatsAppSimulator.start(logger: logger)
@@ -59,6 +60,7 @@ final class World: Sendable {
             database = try await SharedDatabase.open(directory: directory + "/db", settings: settings, logger: logger)
         } catch {
             await simulator.stop()
+            await watch.end()
             throw error
         }
         var nodes: [GatewayProcess] = []
@@ -74,10 +76,12 @@ final class World: Sendable {
             let world = try await World(plan, directory, database, simulator, nodes)
             let (result, isClean) = try await body(world)
             await end(nodes, database, simulator)
+            await watch.end()
             if isClean { try FileManager.default.removeItem(atPath: directory) } else { say("data and logs: \(directory)") }
             return result
         } catch {
             await end(nodes, database, simulator)
+            await watch.end()
             say("data and logs: \(directory)")
             throw error
         }

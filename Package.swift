@@ -87,8 +87,8 @@ let package = Package(
         .executableTarget(
             name: "gateway",
             dependencies: [
-                "API", "Web", "Delivery", "Sessions", "Simulator", "Domain", "Postgres", "Secrets", "Primitives", "WhatsApp", "WhatsAppWire",
-                "CQrencode",
+                "API", "Web", "Delivery", "Sessions", "Simulator", "Domain", "Postgres", "OutboundHTTP", "Secrets", "Primitives", "WhatsApp",
+                "WhatsAppWire", "CQrencode",
                 hummingbird, logging, lifecycle, .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), .product(name: "TOMLKit", package: "TOMLKit"),
             ],

@@ -11,7 +11,7 @@ struct AcceptBenchmark {
 
     func run(into table: inout Table) async throws {
         let results = try await bench.withSimulator { simulator in
-            let gateway = try bench.makeGateway("accept", simulator: simulator)
+            let gateway = try bench.makeGateway("accept", simulator: simulator, settings: ["GATEWAY_LIMITS_PENDING_PER_ACCOUNT": "10000000"])
             return try await bench.withCluster(gateway) { cluster in
                 let key = try await gateway.makeTestKey(account: "Benchmark")
                 bench.say("accepting: pairing \(bench.plan.acceptSenders) senders")

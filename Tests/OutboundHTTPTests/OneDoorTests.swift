@@ -4,9 +4,8 @@ import Testing
 @Suite struct OneDoorTests {
     /// Rooms that are not the gateway: what measures, proves, and plays WhatsApp's side.
     private static let evidence: Set<String> = ["Benchmarks", "Conformance", "Proof", "Simulation", "Simulator", "prove"]
-    /// The dialer opens WhatsApp's own socket, which is no HTTP besides its upgrade. The other asks the sandbox's simulator for its address, before
-    /// anything is served.
-    private static let sockets: Set<String> = ["WhatsApp/Dialer.swift", "gateway/Serve/SimulatorAddress.swift"]
+    /// The dialer opens WhatsApp's own socket, which is no HTTP besides its upgrade.
+    private static let sockets: Set<String> = ["WhatsApp/Dialer.swift"]
 
     @Test func `nothing else in the gateway opens an HTTP connection`() throws {
         let sources = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()

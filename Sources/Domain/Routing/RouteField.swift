@@ -20,14 +20,9 @@ struct RouteField {
     mutating func weigh(_ scale: RouteScale, _ policy: RoutingPolicy, digits: String) {
         let number = policy == .prefix ? NumberPrefixes.Heads(digits) : nil
         for member in weights.indices {
-            var weight = scale.weigh(roster.places[member])
-            if let number, weight.standing != .never {
-                if let length = roster.prefixes.length(of: member, number) {
-                    weight.prefix = length
-                } else {
-                    weight = RouteWeight(place: roster.places[member], verdict: .otherPrefix)
-                }
-            }
+            let prefix = number.map { roster.prefixes.length(of: member, $0) } ?? 0
+            var weight = scale.weigh(roster.places[member], fits: prefix != nil)
+            weight.prefix = prefix ?? 0
             weights.initializeElement(at: member, to: weight)
             guard weight.standing != .never else { continue }
             if weight.standing < standing || (weight.standing == standing && weight.isKnown && weight.availableAt < availableAt) {

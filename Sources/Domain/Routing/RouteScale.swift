@@ -74,7 +74,8 @@ struct RouteScale {
         }
     }
 
-    func weigh(_ place: Int) -> RouteWeight {
+    /// - Parameter fits: the number has one of its prefixes, where those count.
+    func weigh(_ place: Int, fits: Bool = true) -> RouteWeight {
         let mark = marks.isEmpty ? Self.allowed : marks[place]
         let state = candidates[place].state
         if state == .removing || state == .removed { return RouteWeight(place: place, verdict: .removing) }
@@ -82,6 +83,7 @@ struct RouteScale {
         if mark & Self.allowed == 0 { return RouteWeight(place: place, verdict: .notAllowed) }
         if mark & Self.excluded != 0 { return RouteWeight(place: place, verdict: .excluded) }
         if mark & Self.refused != 0 { return RouteWeight(place: place, verdict: .refused) }
+        if !fits { return RouteWeight(place: place, verdict: .otherPrefix) }
         var weight =
             switch state {
             case .ready: candidates[place].isOwned ? connected(place, isCold: mark & Self.warm == 0) : RouteWeight(place: place, verdict: .noNode)

@@ -424,8 +424,12 @@ Each node counts requests for itself, in memory. A batch is one request. While a
 
 ## Fairness
 
-Senders share nothing but the database: a sender's messages wait behind each other, never behind those of another account. Priorities `high`,
-`normal` and `low` are separate lanes of one sender.
+Each sender has a queue of its own; priorities `high`, `normal` and `low` are separate lanes of it. Between queue and wire a node has places: each account gets
+at most an equal part of them, one part is kept free for whoever comes next, and claims go round the accounts. An account that sends much yields to one that
+sends little: it keeps four places while the other has something to send, and for a tenth of a second after that.
+
+Processors and commits are shared all the same: beside an account whose senders keep the machine full, another account's messages take longer than alone.
+`Scripts/bench` prints both times.
 """###,
         "message-life.md": ###"""
 # How a message travels
@@ -524,7 +528,10 @@ A row per sender names its holder, an epoch and an end (`delivery.lease_ttl_seco
 counts the epoch up. Only the database's clock decides.
 
 - Every write for a sender names its epoch and changes nothing if that epoch is over.
-- A node trusts its lease for less than it lasts, and closes the connection before it thinks when that trust is over.
+- A node trusts its lease for less than it lasts, and closes the connection before it thinks when that trust is over. A connection that was refused one write
+  never writes again; the next one begins anew.
+- A node that has just started takes one message first, and one more for each that leaves, for at most 3 seconds: a message that kills the process takes no
+  others with it.
 - WhatsApp allows one connection per linked device: the new owner's login ends the old one.
 
 | what happens | what follows |
@@ -532,6 +539,8 @@ counts the epoch up. Only the database's clock decides.
 | SIGTERM | no new claims, running sends finish, leases are given back; another node has the senders within 5 seconds |
 | kill -9, power cut | the leases end, other nodes take the senders; what had not left is sent, what may have left is repeated under the same id |
 | a node is stopped and wakes up later | its epoch is over: its writes change nothing, its connections close |
+| a node's wall clock jumps | within 5 seconds it goes by the database's time; leases never went by it |
+| a node has no file descriptors left | connections go on, new ones wait in the kernel's queue until there are some |
 | PostgreSQL restarts | nodes wait and go on; nothing accepted is lost; the API answers 503 meanwhile |
 | the network between node and PostgreSQL is cut | as with kill -9; the cut-off node stops sending by itself |
 

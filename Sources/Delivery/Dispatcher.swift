@@ -173,7 +173,7 @@ final class Dispatcher: Sendable {
         do {
             let claim = try await gateway.outbox.claim(demands, limit: DispatchPlan.perClaim, now: time, deadline: deadline)
             let (flights, postponed) = plan { $0.claimed(demands, claim, at: time) }
-            await postpone(postponed, time)
+            await postpone(postponed)
             return flights
         } catch {
             plan { $0.failed(demands) }
@@ -182,9 +182,9 @@ final class Dispatcher: Sendable {
         }
     }
 
-    private func postpone(_ postponed: [Postponed], _ time: Date) async {
+    private func postpone(_ postponed: [Postponed]) async {
         do {
-            try await gateway.outbox.postpone(postponed, now: time)
+            try await gateway.outbox.postpone(postponed)
         } catch {
             // The claims end by themselves.
             logger.warning("messages were not given back", metadata: ["error.code": "\(DeliveryService.code(of: error))"])

@@ -170,7 +170,7 @@ package final class GroupCommit<Input: Sendable, Output: Sendable>: Sendable {
                 await self.rest(ContinuousClock.now.duration(to: notBefore))
                 batch += self.state.withLock { self.begin(&$0, self.maximum - 1) }
             }
-            return (batch, await self.settle(batch.map(\.input)[...]))
+            return (batch, await Self.settle(batch.map(\.input)[...], by: self.write))
         }.value
         passOn()
         for (entry, result) in zip(batch, results).dropFirst() { entry.continuation?.resume(with: result.map(Turn.done)) }
@@ -196,15 +196,17 @@ package final class GroupCommit<Input: Sendable, Output: Sendable>: Sendable {
     }
 
     /// One result per item, always. Halves a failed batch until the failing items stand alone.
-    private func settle(_ inputs: ArraySlice<Input>) async -> [Result<Output, any Error>] {
+    package static func settle(
+        _ inputs: ArraySlice<Input>, by write: @Sendable ([Input]) async throws -> [Result<Output, any Error>]
+    ) async -> [Result<Output, any Error>] {
         do {
             let results = try await write(Array(inputs))
             guard results.count == inputs.count else { throw DatabaseError(.other, statement: "group commit", detail: "results missing") }
             return results
         } catch {
-            guard inputs.count > 1, Self.isWorthSplitting(error) else { return inputs.map { _ in .failure(error) } }
+            guard inputs.count > 1, isWorthSplitting(error) else { return inputs.map { _ in .failure(error) } }
             let middle = inputs.startIndex + inputs.count / 2
-            return await settle(inputs[..<middle]) + settle(inputs[middle...])
+            return await settle(inputs[..<middle], by: write) + settle(inputs[middle...], by: write)
         }
     }
 

@@ -71,7 +71,7 @@ extension SendOutcome {
                 message: message.id, owner: message.owner, attempts: message.attempt + preWires, failure: failure, serverCode: code, course: course,
                 health: health)
         }
-        func later(_ delay: Duration) -> Date { now.addingTimeInterval(delay.timeInterval) }
+        func later(_ delay: Duration) -> Date { now.addingTimeInterval(delay / .seconds(1)) }
         return switch self {
         case .refused(let failure, let code, let delay): refused(failure, code, delay.map { .retry(at: later($0)) } ?? .end)
         case .notAllowed(let code, let delay): refused(.notAllowed, code, .once(at: later(delay)))
@@ -89,8 +89,4 @@ extension Acknowledged {
             message: message.id, owner: message.owner, wireID: message.wireID, serverTime: acknowledgement.time,
             timings: AttemptTimings(resolve: timings.resolve, encrypt: timings.encrypt, commit: timings.commit))
     }
-}
-
-extension Duration {
-    var timeInterval: TimeInterval { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
 }

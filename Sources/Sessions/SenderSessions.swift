@@ -285,7 +285,7 @@ package actor SenderSessions: Service, Transport {
                 if let refused = outcome.refusal(of: message, preWires: failure.preWires, at: now) {
                     _ = try await gateway.outbox.refused([refused], now: now)
                 } else if case .unknown(let delay) = outcome {
-                    let retryAt = now.addingTimeInterval(delay.timeInterval)
+                    let retryAt = now.addingTimeInterval(delay / .seconds(1))
                     _ = try await gateway.outbox.unknown([Unknown(message: message.id, owner: message.owner, retryAt: retryAt)], now: now)
                 }
             }

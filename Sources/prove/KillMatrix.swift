@@ -74,7 +74,7 @@ struct KillMatrix: AsyncParsableCommand {
         let matrix = Matrix(singles: singles, triples: triples) { result in
             guard isVerbose || !result.isClean else { return }
             let word = result.isClean ? "ok" : "NOT OK: \(result.problem ?? result.reckoning.complaint ?? "")"
-            say("  \(padded(result.cell.description, 44)) \(aligned(tenths(result.took.inSeconds), 5)) s  \(word)")
+            say("  \(padded(result.cell.description, 44)) \(aligned(tenths(result.took / .seconds(1)), 5)) s  \(word)")
         }
         let outcome = try await matrix.run(cells)
         say("\(title): \(cells.count) cells, \(Set(cells.map(\.point)).count) failpoints, \((clock.now - start).components.seconds) s")

@@ -55,7 +55,7 @@ struct Nodes: AsyncParsableCommand {
             say(
                 """
                 three nodes, \(senders) senders, leases of \(hasShortLeases ? 3 : 30) s
-                  messages            \(posted), \(Int(Double(posted) / took.inSeconds)) per second
+                  messages            \(posted), \(Int(Double(posted) / (took / .seconds(1)))) per second
                   take-over, kill -9  \(times.kills.count) senders: \(percentiles(times.kills))
                   hand-over, SIGTERM  \(times.ends.count) senders: \(percentiles(times.ends))
                   ok, recovered       \(result.ok), \(result.recovered)

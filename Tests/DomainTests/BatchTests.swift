@@ -26,6 +26,22 @@ import Testing
         }
     }
 
+    @Test func `a message that the database refuses harms none of its piece`() async throws {
+        try await withTestGateway { test in
+            let (account, _, _) = try await test.makeReadySender()
+            try await test.owner.execute("test.poison", "ALTER TABLE outbox ADD CONSTRAINT poison CHECK (NOT preview_url)")
+            let items = try (0..<40).map {
+                try SendMessage(to: "+628123456789", body: "\($0)", previewURL: $0 == 17, now: test.now)
+            }
+
+            let outcomes = try await test.gateway.messages.acceptBatch(
+                items.map { .success($0) }, caller: Caller(account: account, isTest: true), idempotencyKey: nil, now: test.now)
+
+            #expect(outcomes.map(Self.code).enumerated().filter { $0.element != "accepted" }.map(\.offset) == [17])
+            #expect(try await test.count("SELECT 1 AS one FROM messages") == 39)
+        }
+    }
+
     @Test func `the same batch twice makes its messages once, and another item under its key is refused`() async throws {
         try await withTestGateway { test in
             let (account, _, _) = try await test.makeReadySender()

@@ -80,8 +80,7 @@ import Testing
             _ = try await test.accept(account)
             let message = try #require(try await test.claim(owner).first)
 
-            try await test.gateway.outbox.postpone(
-                [Postponed(message: message.id, owner: owner, until: test.now.addingTimeInterval(60))], now: test.now)
+            try await test.gateway.outbox.postpone([Postponed(message: message.id, owner: owner, until: test.now.addingTimeInterval(60))])
 
             #expect(try await test.claim(owner).isEmpty)
             test.clock.advance(by: 61)

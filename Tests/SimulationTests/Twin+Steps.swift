@@ -229,7 +229,7 @@ extension Twin {
         guard let claim = aClaim(of: .prepared) else { return }
         let until = time + 4_000
         story.append("postpone \(claim.model.message) under \(claim.model.owner)")
-        try await test.gateway.outbox.postpone([Postponed(message: claim.real.id, owner: claim.real.owner, until: ModelTime.date(until))], now: now)
+        try await test.gateway.outbox.postpone([Postponed(message: claim.real.id, owner: claim.real.owner, until: ModelTime.date(until))])
         model.postpone(claim.model.message, owner: claim.model.owner, until: until)
     }
 

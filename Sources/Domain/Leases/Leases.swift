@@ -26,7 +26,7 @@ package struct Leases: Sendable {
             "leases.board",
             """
             SELECT node, capacity, held, wanted
-            FROM gateway_engine_board(\(node), \(Int32(clamping: capacity)), make_interval(secs => \(ttl.seconds / 2)))
+            FROM gateway_engine_board(\(node), \(Int32(clamping: capacity)), make_interval(secs => \(ttl / .seconds(2))))
             """
         ) { row in
             (
@@ -70,7 +70,7 @@ package struct Leases: Sendable {
                 taken AS (
                     UPDATE sender_leases l
                     SET holder = \(node), epoch = l.epoch + 1, acquired_at = clock_timestamp(),
-                        expires_at = clock_timestamp() + make_interval(secs => \(ttl.seconds))
+                        expires_at = clock_timestamp() + make_interval(secs => \(ttl / .seconds(1)))
                     FROM free
                     WHERE l.account_id = free.account_id AND l.sender_id = free.sender_id
                     RETURNING l.account_id, l.sender_id, l.epoch
@@ -106,7 +106,7 @@ package struct Leases: Sendable {
                 FOR UPDATE OF l
             ),
             taken AS (
-                UPDATE sender_leases l SET expires_at = clock_timestamp() + make_interval(secs => \(ttl.seconds))
+                UPDATE sender_leases l SET expires_at = clock_timestamp() + make_interval(secs => \(ttl / .seconds(1)))
                 FROM mine
                 WHERE l.account_id = mine.account_id AND l.sender_id = mine.sender_id
                 RETURNING l.account_id, l.sender_id, l.epoch
@@ -168,9 +168,4 @@ package struct Leases: Sendable {
 extension Array where Element == OwnedSender {
     /// `unnest(…) AS o (account_id, sender_id, epoch)`
     var rows: SQL { "unnest(\(map(\.account)), \(map(\.sender)), \(map(\.epoch))) AS o (account_id, sender_id, epoch)" }
-}
-
-extension Duration {
-    /// With fractions.
-    var seconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
 }

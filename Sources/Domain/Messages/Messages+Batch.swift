@@ -117,7 +117,7 @@ extension Messages {
         }
     }
 
-    /// In pieces, each of which commits together with others' pieces. A piece that fails as a whole gives its error to all its rows.
+    /// In pieces, each of which commits together with others' pieces. A row that cannot be written fails alone.
     private func write(_ rows: [AcceptRow]) async -> [Result<AcceptOutcome, any Error>] {
         let pieces = stride(from: 0, to: rows.count, by: Self.pieceSize).map { Array(rows[$0..<min($0 + Self.pieceSize, rows.count)]) }
         return await withTaskGroup(of: (Int, [Result<AcceptOutcome, any Error>]).self) { group in

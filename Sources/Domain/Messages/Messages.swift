@@ -39,6 +39,8 @@ package struct Messages: Sendable {
         let batch = AcceptBatch(database: databases.api, hints: hints)
         commits = GroupCommit(maximum: Self.batch, lanes: Self.lanes, crowd: Self.crowd) { try await batch.write($0) }
         bulkCommits = GroupCommit(maximum: Self.pieces, lanes: Self.lanes) { pieces in
+            // Alone: a message that spoils its piece fails alone too.
+            if pieces.count == 1 { return [.success(await GroupCommit.settle(pieces[0][...]) { try await batch.write($0) })] }
             var results = try await batch.write(pieces.flatMap(\.self))[...]
             return pieces.map { piece in
                 defer { results = results.dropFirst(piece.count) }

@@ -10,6 +10,8 @@ final class PendingCounts: Sendable {
         /// Accepted here since.
         var added = 0
         var at: Date
+        /// Somebody counts anew.
+        var isCounting = false
     }
 
     /// Seconds after which a count is taken anew: others accept, too, and messages leave.
@@ -27,15 +29,26 @@ final class PendingCounts: Sendable {
         self.limit = limit
     }
 
-    /// Whether `more` messages may be accepted.
+    /// Whether `more` messages may be accepted. While one caller counts anew, the others go by the count before.
     func hasRoom(for more: Int, account: Account.ID, now: Date) async throws -> Bool {
-        if let known = entries.withLock({ $0[account] }), !isDue(known, more, now) { return known.counted + known.added + more <= limit }
-        let counted = try await count(account)
-        entries.withLock { entries in
-            if entries.count >= Self.capacity { entries.removeAll() }
-            entries[account] = Entry(counted: counted, at: now)
+        let known = entries.withLock { entries -> Entry? in
+            guard let known = entries[account] else { return nil }
+            if known.isCounting || !isDue(known, more, now) { return known }
+            entries[account]?.isCounting = true
+            return nil
         }
-        return counted + more <= limit
+        if let known { return known.counted + known.added + more <= limit }
+        do {
+            let counted = try await count(account)
+            entries.withLock { entries in
+                if entries.count >= Self.capacity { entries.removeAll() }
+                entries[account] = Entry(counted: counted, at: now)
+            }
+            return counted + more <= limit
+        } catch {
+            entries.withLock { $0[account]?.isCounting = false }
+            throw error
+        }
     }
 
     /// These were accepted.

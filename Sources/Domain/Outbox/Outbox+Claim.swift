@@ -118,7 +118,7 @@ extension Outbox {
     }
 
     /// Gives back claimed messages that may not leave yet: due again at `until`, and the claim does not count.
-    package func postpone(_ postponed: [Postponed], now: Date) async throws {
+    package func postpone(_ postponed: [Postponed]) async throws {
         guard !postponed.isEmpty else { return }
         try await databases.engine.execute(
             "outbox.postpone", Self.postponeStatement(postponed), settings: Databases.accounts(postponed.map(\.owner.account)))

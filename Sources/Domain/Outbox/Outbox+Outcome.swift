@@ -225,5 +225,5 @@ extension Refused.Course {
 
 extension Duration {
     /// Rounded to the nearest; never negative.
-    fileprivate var wholeMilliseconds: Int32 { Int32(clamping: Int64(max(0, (seconds * 1_000).rounded()))) }
+    fileprivate var wholeMilliseconds: Int32 { Int32(clamping: Int64(max(0, (self / .milliseconds(1)).rounded()))) }
 }

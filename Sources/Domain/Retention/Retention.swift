@@ -62,7 +62,7 @@ package struct Retention: Sendable {
                 "retention job failed",
                 metadata: ["job": "\(job.rawValue)", "error.code": "\(errorCode ?? "")", "error.detail": "\(failure?.sqlState ?? "")"])
         }
-        let took = (ContinuousClock.now - start).seconds
+        let took = (ContinuousClock.now - start) / .seconds(1)
         return CronRun(
             id: .make(at: now, random: random), job: job.rawValue, startedAt: now, finishedAt: now.addingTimeInterval(took),
             succeeded: errorCode == nil,

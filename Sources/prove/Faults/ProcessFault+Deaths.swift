@@ -99,7 +99,8 @@ extension ProcessFault {
                 try await ContinuousClock().sleep(for: .milliseconds(1_500))
                 let holders = Set(try await world.leases().values.map(\.holder))
                 return Seen(
-                    isOK: isGone && holders.count <= 1, what: "gone after \(tenths(took.inSeconds)) s, \(holders.count) holder of all leases left")
+                    isOK: isGone && holders.count <= 1, what: "gone after \(tenths(took / .seconds(1))) s, \(holders.count) holder of all leases left"
+                )
             }
         },
         ProcessFault(

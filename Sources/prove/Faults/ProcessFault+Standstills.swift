@@ -45,7 +45,7 @@ extension ProcessFault {
                 let isKept = before.allSatisfy { after[$0.key]?.epoch == $0.value.epoch } && !before.isEmpty
                 return Seen(
                     isOK: isKept && answer?.status == 200,
-                    what: "leases kept: \(isKept), another request answered in \(Int(took.inSeconds * 1000)) ms")
+                    what: "leases kept: \(isKept), another request answered in \(Int(took / .milliseconds(1))) ms")
             }
         },
     ]

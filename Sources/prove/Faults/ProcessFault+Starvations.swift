@@ -55,10 +55,10 @@ extension ProcessFault {
                 let alone = try await quiet.p95(of: 40)
                 try await Caller(world).postBatches(5)
                 let crowded = try await quiet.p95(of: 40)
-                let ratio = crowded.inSeconds / max(alone.inSeconds, 0.001)
+                let ratio = crowded / max(alone, .milliseconds(1))
                 return Seen(
                     isOK: ratio <= 1.2 || crowded - alone < .milliseconds(60),
-                    what: "p95 from post to delivered \(Int(alone.inSeconds * 1000)) ms alone, \(Int(crowded.inSeconds * 1000)) ms beside it: "
+                    what: "p95 from post to delivered \(Int(alone / .milliseconds(1))) ms alone, \(Int(crowded / .milliseconds(1))) ms beside it: "
                         + "\(tenths(ratio)) times")
             }
         },

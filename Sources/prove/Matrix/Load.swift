@@ -64,8 +64,8 @@ extension World {
 /// `p50 1.2 s, p99 3.4 s, max 3.5 s`
 func percentiles(_ times: [Duration]) -> String {
     guard let last = times.last else { return "none" }
-    func at(_ share: Double) -> String { tenths(times[min(times.count - 1, Int(Double(times.count) * share))].inSeconds) }
-    return "p50 \(at(0.5)) s, p99 \(at(0.99)) s, max \(tenths(last.inSeconds)) s"
+    func at(_ share: Double) -> String { tenths(times[min(times.count - 1, Int(Double(times.count) * share))] / .seconds(1)) }
+    return "p50 \(at(0.5)) s, p99 \(at(0.99)) s, max \(tenths(last / .seconds(1))) s"
 }
 
 /// Set once, by anybody.

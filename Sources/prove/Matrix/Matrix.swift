@@ -104,7 +104,7 @@ struct Matrix: Sendable {
                 "at the end of \(ends.count) worlds: \(last.ok + last.recovered) messages as they should be, lost \(last.lost.count), shown twice "
                     + "\(last.shownTwice.count), unexpected \(last.unexpected.count), stuck \(last.stuck.count), violations \(last.violations.count)")
             let places = Set(results.filter { $0.problem == nil }.map(\.cell.point)).count
-            let time = results.map(\.took.inSeconds).sorted()
+            let time = results.map { $0.took / .seconds(1) }.sorted()
             if let middle = time.dropFirst(time.count / 2).first {
                 lines.append("failpoints reached \(places); a cell took \(tenths(middle)) s in the middle, \(tenths(time.last ?? 0)) s at most")
             }
@@ -137,7 +137,3 @@ func say(_ text: String) {
 func padded(_ text: String, _ width: Int) -> String { text + String(repeating: " ", count: max(0, width - text.count)) }
 func aligned(_ text: String, _ width: Int) -> String { String(repeating: " ", count: max(0, width - text.count)) + text }
 func tenths(_ seconds: Double) -> String { "\((seconds * 10).rounded() / 10)" }
-
-extension Duration {
-    var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
-}

@@ -27,7 +27,7 @@ struct ProcessFigures: Sendable {
     static func trend(_ all: [ProcessFigures]) -> String {
         let figures = all.dropFirst(all.count / 3)
         guard let first = figures.first, let last = figures.last, figures.count > 2 else { return "too short to tell" }
-        let times = figures.map { ($0.at - first.at).inSeconds / 3600 }
+        let times = figures.map { ($0.at - first.at) / .seconds(3600) }
         let sizes = figures.map { Double($0.residentKiB) }
         let count = Double(figures.count)
         let (meanTime, meanSize) = (times.reduce(0, +) / count, sizes.reduce(0, +) / count)

@@ -26,7 +26,8 @@ final class ScriptedResolver: HostResolver {
     }
 }
 
-/// A client that may go to loopback over http, closed at the end.
+/// A client that may go to loopback over http, closed at the end. It is patient: only a test that is about a deadline sets one,
+/// for a machine that is busy elsewhere may take longer than any.
 func withClient<Result>(
     resolver: any HostResolver = ScriptedResolver(), policy: EgressPolicy = .allowing(networks: loopback, schemes: [.http, .https]),
     proxy: OutboundProxy? = nil, certificateFile: String? = nil, change: (inout HTTPClient.Configuration) -> Void = { _ in },
@@ -34,6 +35,8 @@ func withClient<Result>(
 ) async throws -> Result {
     var configuration = HTTPClient.Configuration(
         policy: policy, resolver: resolver, proxy: proxy, userAgent: "toy/1", certificateFile: certificateFile)
+    configuration.deadline = .seconds(600)
+    configuration.connectDeadline = .seconds(600)
     change(&configuration)
     let client = try HTTPClient(configuration)
     do {

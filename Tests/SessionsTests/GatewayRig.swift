@@ -134,7 +134,7 @@ struct GatewayRig: Sendable {
     static let deviceTables = ["sender_devices", "signal_sessions", "signal_identities", "prekeys", "pairings"]
 
     /// Asks until there is an answer; the database offers no event to wait for.
-    func expect<Answer>(_ what: String, within limit: Duration = .seconds(20), _ ask: () async throws -> Answer?) async throws -> Answer {
+    func expect<Answer>(_ what: String, within limit: Duration = .seconds(120), _ ask: () async throws -> Answer?) async throws -> Answer {
         let end = ContinuousClock.now + limit
         while ContinuousClock.now < end {
             if let answer = try await ask() { return answer }

@@ -32,7 +32,7 @@ import Testing
 
             try await rig.nodes.stop("node-1")
 
-            #expect(ContinuousClock.now - start < .seconds(5))
+            #expect(ContinuousClock.now - start < .seconds(25))
             #expect(try await rig.holders().isEmpty)
             #expect(try await rig.gateway.senders.list(rig.account).allSatisfy { $0.state == .connecting && $0.stateCode == "handed_over" })
             await rig.startNode("node-2", ttl: .seconds(30))

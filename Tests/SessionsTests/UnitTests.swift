@@ -92,7 +92,7 @@ import WhatsAppWire
             await group.waitForAll()
         }
         await gate.pass(turn)
-        #expect(ContinuousClock.now - start < .seconds(5))
+        #expect(ContinuousClock.now - start < .seconds(60))
     }
 
     @Test func `cancellation ends a sleep`() async {

@@ -53,7 +53,7 @@ import Testing
     }
 
     @Test func `a message that is not acknowledged is reported, and its repetition is shown once`() async throws {
-        try await ClientRig.run(configure: { $0.ackTimeout = .milliseconds(200) }) { rig in
+        try await ClientRig.run(configure: { $0.ackTimeout = .seconds(2) }) { rig in
             try await rig.observer.until(.ready)
             var lossy = TrafficBehaviour()
             lossy.lostAcks = 1

@@ -8,15 +8,17 @@ import Foundation
 /// next, so that its queue delays nobody else's. And a claim takes at most `perClaim`, in turn over the accounts and their senders.
 struct DispatchPlan: Sendable {
     /// Messages of one sender between claim and outcome.
-    static let window = 16
+    static let window = 64
     /// Of these, for the highest priority only.
-    static let reserve = 4
+    static let reserve = 8
     /// Messages one claim takes, of one sender and of all.
-    static let perSender = 8
+    static let perSender = 32
     static let perClaim = 64
 
-    /// Between two claims for an account that has many messages on their way: each claim costs a commit, however little it takes.
-    static let rest: Duration = .milliseconds(20)
+    /// Between two claims for an account that has so many messages on their way: each claim costs a commit, however little it takes, and the more
+    /// the more senders it asks.
+    static let busy = 8
+    static func rest(senders: Int) -> Duration { .milliseconds(20 + min(20, senders)) }
     /// Places of a busy account while one that sends little has something, and for how long after that. What is on its way delays whoever comes next.
     static let yielding = 4
     static let courtesy: Duration = .milliseconds(100)
@@ -210,6 +212,7 @@ struct DispatchPlan: Sendable {
     mutating func claimed(_ demands: [ClaimDemand], _ claim: Claim, at now: Date) -> (flights: [Flight], postponed: [Postponed]) {
         let standings = Dictionary(claim.standings.map { ($0.sender, $0) }) { $1 }
         let messages = Dictionary(grouping: claim.messages, by: \.owner)
+        let asked = Dictionary(demands.map { ($0.owner.account, 1) }, uniquingKeysWith: +)
         var departing: [Flight] = []
         var postponed: [Postponed] = []
         for demand in demands {
@@ -219,8 +222,8 @@ struct DispatchPlan: Sendable {
             let (leaving, held) = places[demand.owner]?.admitted(taken, at: now) ?? (leaving: taken, waiting: [])
             departing += leaving.map { begin($0) }
             tenants[demand.owner.account]?.use(leaving.count, at: moment)
-            if tenants[demand.owner.account]?.working ?? 0 >= Self.perSender {
-                tenants[demand.owner.account]?.restsUntil = moment.advanced(by: Self.rest)
+            if tenants[demand.owner.account]?.working ?? 0 >= Self.busy {
+                tenants[demand.owner.account]?.restsUntil = moment.advanced(by: Self.rest(senders: asked[demand.owner.account] ?? 1))
             }
             postponed += held.map { Postponed(message: $0.message.id, owner: demand.owner, until: $0.until) }
             settle(demand, count: taken.count, at: now)

@@ -2,7 +2,7 @@ import Synchronization
 
 /// Lets many callers share few writes: what queues up while a write is running goes into the next one; a lone caller is written at once, alone.
 ///
-/// Up to `lanes` writes run at the same time, each by one of the callers whose item is in it. A write that fails as a whole is split and
+/// Up to `lanes` writes run at the same time, each by a task of its own. A write that fails as a whole is split and
 /// tried again until the items that spoil it stand alone, so that one bad item fails only itself; but not when the database was
 /// unreachable or the outcome is unknown: then every item of that write gets that error. An item that is being written is never
 /// abandoned: cancelling its caller has an effect only while it still waits in the queue.
@@ -16,23 +16,54 @@ package final class GroupCommit<Input: Sendable, Output: Sendable>: Sendable {
         case always(Duration)
     }
 
-    private enum Turn: Sendable {
-        case done(Output)
-        /// The caller's item heads a batch, and the caller writes it.
-        case lead(Lead)
+    /// One item's place in the queue, from `enqueue` to its outcome.
+    package struct Ticket: Sendable {
+        fileprivate let id: UInt64
+        fileprivate let outcome: Outcome
+        fileprivate let group: GroupCommit
+
+        /// Returns when the item is durable. Throws the item's own error, or `CancellationError` if cancelled before its write began. Asked once.
+        package func value() async throws -> Output {
+            try await withTaskCancellationHandler {
+                try await withCheckedThrowingContinuation { outcome.await($0) }
+            } onCancel: {
+                group.withdraw(id)
+            }
+        }
     }
 
-    private struct Lead: Sendable {
-        var batch: [Entry]
-        /// The lane rests until then; what has queued up meanwhile joins the batch. nil: it is written now, as it is.
-        var notBefore: ContinuousClock.Instant?
+    /// What became of an item, and who waits for it: whichever comes first waits for the other.
+    fileprivate final class Outcome: Sendable {
+        private enum State {
+            case open
+            case awaited(CheckedContinuation<Output, any Error>)
+            case known(Result<Output, any Error>)
+        }
+
+        private let state = Mutex(State.open)
+
+        func set(_ result: Result<Output, any Error>) {
+            let waiter = state.withLock { state -> CheckedContinuation<Output, any Error>? in
+                defer { state = .known(result) }
+                guard case .awaited(let waiter) = state else { return nil }
+                return waiter
+            }
+            waiter?.resume(with: result)
+        }
+
+        func await(_ continuation: CheckedContinuation<Output, any Error>) {
+            let known = state.withLock { state -> Result<Output, any Error>? in
+                if case .known(let result) = state { return result }
+                state = .awaited(continuation)
+                return nil
+            }
+            if let known { continuation.resume(with: known) }
+        }
     }
 
     private struct Entry: Sendable {
-        var id: UInt64
         var input: Input
-        /// nil for a caller that never waited: it leads the batch.
-        var continuation: CheckedContinuation<Turn, any Error>?
+        var outcome: Outcome
     }
 
     private struct State {
@@ -44,6 +75,13 @@ package final class GroupCommit<Input: Sendable, Output: Sendable>: Sendable {
         /// Ids in the order they came; those no longer in `waiting` were cancelled.
         var order: [UInt64] = []
         var head = 0
+
+        mutating func append(_ entry: Entry) -> UInt64 {
+            id += 1
+            waiting[id] = entry
+            order.append(id)
+            return id
+        }
 
         mutating func takeBatch(_ maximum: Int) -> [Entry] {
             var batch: [Entry] = []
@@ -100,99 +138,80 @@ package final class GroupCommit<Input: Sendable, Output: Sendable>: Sendable {
     /// Returns when the item is durable. Throws the item's own error, or `CancellationError` if cancelled before its write began.
     package func submit(_ input: Input) async throws -> Output {
         try Task.checkCancellation()
-        let own = try state.withLock { state -> Lead? in
-            if let lead = freeLane(&state, for: input) { return lead }
-            guard state.waiting.count < queueLimit else { throw DatabaseError(.unavailable, statement: "group commit", detail: "too many waiting") }
-            return nil
-        }
-        let turn = if let own { Turn.lead(own) } else { try await wait(input) }
-        switch turn {
-        case .done(let output): return output
-        case .lead(let batch): return try await lead(batch)
-        }
+        return try await enqueue(input).value()
     }
 
-    /// Takes a lane if one may be used, for what waits (before it, if anything does) and for `input`.
-    private func freeLane(_ state: inout State, for input: Input) -> Lead? {
-        guard state.busy < lanes, state.busy == 0 || state.waiting.count >= crowd else { return nil }
-        state.busy += 1
-        let own = Entry(id: 0, input: input, continuation: nil)
-        if case .always(let gap) = spacing, let notBefore = restEnd(gap, since: state.lastBegan) { return Lead(batch: [own], notBefore: notBefore) }
-        return Lead(batch: [own] + begin(&state, maximum - 1))
+    /// Takes an item without waiting: of two items, the one that was enqueued first is written first or in the same write before the other (with one
+    /// lane; with several, a later item may become durable earlier). It is written even if nobody asks for the ticket's value.
+    /// - Throws: `DatabaseError` with `.unavailable` if too many wait.
+    package func enqueue(_ input: Input) throws -> Ticket {
+        let outcome = Outcome()
+        let (id, beginning) = try state.withLock { state -> (UInt64, [Entry]?) in
+            let isLaneFree = state.busy < lanes && (state.busy == 0 || state.waiting.count >= crowd)
+            guard isLaneFree || state.waiting.count < queueLimit else {
+                throw DatabaseError(.unavailable, statement: "group commit", detail: "too many waiting")
+            }
+            let id = state.append(Entry(input: input, outcome: outcome))
+            guard isLaneFree else { return (id, nil) }
+            state.busy += 1
+            // The lane has to rest first: what has queued up meanwhile goes into the same write.
+            if case .always = spacing, restEnd(of: state) != nil { return (id, []) }
+            return (id, begin(&state))
+        }
+        if let beginning { Task { await run(beginning) } }
+        return Ticket(id: id, outcome: outcome, group: self)
+    }
+
+    private func withdraw(_ id: UInt64) {
+        state.withLock { $0.waiting.removeValue(forKey: id) }?.outcome.set(.failure(CancellationError()))
+    }
+
+    // MARK: A lane
+
+    /// One lane, until nothing waits for it. `batch` is what it writes first; empty: it rests first.
+    private func run(_ batch: [Entry]) async {
+        var batch = batch
+        while true {
+            if !batch.isEmpty {
+                let results = await Self.settle(batch.map(\.input)[...], by: write)
+                for (entry, result) in zip(batch, results) { entry.outcome.set(result) }
+            }
+            if let end = state.withLock({ restBeforeNext($0, after: batch) }) { await rest(ContinuousClock.now.duration(to: end)) }
+            let next = state.withLock { state -> [Entry]? in
+                guard isWanted(state) else {
+                    state.busy -= 1
+                    return nil
+                }
+                return begin(&state)
+            }
+            guard let next else { return }
+            batch = next
+        }
     }
 
     /// What a write takes along that begins now.
-    private func begin(_ state: inout State, _ room: Int) -> [Entry] {
+    private func begin(_ state: inout State) -> [Entry] {
         state.lastBegan = .now
-        return state.takeBatch(room)
+        return state.takeBatch(maximum)
     }
 
-    private var gap: Duration? {
+    /// Whether a lane that has written should go on.
+    private func isWanted(_ state: State) -> Bool { !state.waiting.isEmpty && (state.busy == 1 || state.waiting.count >= crowd) }
+
+    /// Until when the lane rests. A full batch need not wait for more.
+    private func restBeforeNext(_ state: State, after batch: [Entry]) -> ContinuousClock.Instant? {
+        guard isWanted(state), batch.isEmpty || state.waiting.count < maximum else { return nil }
+        return restEnd(of: state)
+    }
+
+    private func restEnd(of state: State) -> ContinuousClock.Instant? {
+        let gap: Duration
         switch spacing {
-        case .none: nil
-        case .whileQueued(let gap), .always(let gap): gap
+        case .none: return nil
+        case .whileQueued(let duration), .always(let duration): gap = duration
         }
-    }
-
-    private func restEnd(_ gap: Duration, since began: ContinuousClock.Instant?) -> ContinuousClock.Instant? {
-        guard let end = began?.advanced(by: gap), end > .now else { return nil }
+        guard let end = state.lastBegan?.advanced(by: gap), end > .now else { return nil }
         return end
-    }
-
-    private func wait(_ input: Input) async throws -> Turn {
-        let id = state.withLock { state in
-            state.id += 1
-            return state.id
-        }
-        return try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                let answer = state.withLock { state -> Result<Turn, any Error>? in
-                    if Task.isCancelled { return .failure(CancellationError()) }
-                    // A lane became free since the first look.
-                    if let lead = freeLane(&state, for: input) { return .success(.lead(lead)) }
-                    state.waiting[id] = Entry(id: id, input: input, continuation: continuation)
-                    state.order.append(id)
-                    return nil
-                }
-                if let answer { continuation.resume(with: answer) }
-            }
-        } onCancel: {
-            state.withLock { $0.waiting.removeValue(forKey: id) }?.continuation?.resume(throwing: CancellationError())
-        }
-    }
-
-    /// Writes a batch whose first item is the caller's, hands the lane on, and returns the caller's own result.
-    private func lead(_ lead: Lead) async throws -> Output {
-        // A task of its own, awaited here: the leader's cancellation must not end the others' write.
-        let (batch, results) = await Task { () -> ([Entry], [Result<Output, any Error>]) in
-            var batch = lead.batch
-            if let notBefore = lead.notBefore {
-                await self.rest(ContinuousClock.now.duration(to: notBefore))
-                batch += self.state.withLock { self.begin(&$0, self.maximum - 1) }
-            }
-            return (batch, await Self.settle(batch.map(\.input)[...], by: self.write))
-        }.value
-        passOn()
-        for (entry, result) in zip(batch, results).dropFirst() { entry.continuation?.resume(with: result.map(Turn.done)) }
-        return try results[0].get()
-    }
-
-    /// Gives the lane to the next waiting caller, or frees it.
-    private func passOn() {
-        let next = state.withLock { state -> Lead? in
-            let isSpare = state.busy > 1 && state.waiting.count < crowd
-            if isSpare || state.waiting.isEmpty {
-                state.busy -= 1
-                return nil
-            }
-            // A full batch need not wait for more.
-            if let gap, state.waiting.count < maximum, let notBefore = restEnd(gap, since: state.lastBegan) {
-                return Lead(batch: state.takeBatch(1), notBefore: notBefore)
-            }
-            return Lead(batch: begin(&state, maximum))
-        }
-        // The leader's continuation is resumed here and nowhere else: `lead` skips the first entry.
-        if let next { next.batch.first?.continuation?.resume(returning: .lead(next)) }
     }
 
     /// One result per item, always. Halves a failed batch until the failing items stand alone.

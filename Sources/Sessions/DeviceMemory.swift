@@ -6,8 +6,8 @@ import WhatsApp
 /// What one session remembers of its device's durable state, so that a message to somebody just written to reads nothing: the account's own
 /// devices, contacts, and Signal records.
 ///
-/// Records are written through: `committed` follows each commit, and what may or may not have been committed is forgotten. They are right as
-/// long as this node holds the lease, since nobody else writes them; the session clears everything when the lease is lost. Contacts live until
+/// Records are written through: `committed` follows each commit, whichever is answered first, and what may or may not have been committed is
+/// forgotten. While writes of an address are under way the client knows its record, and nobody asks here. They are right as long as this node holds the lease, since nobody else writes them; the session clears everything when the lease is lost. Contacts live until
 /// the next full hour, when the hourly job empties their table, and never longer than an hour. Everything goes after half a minute without use.
 final class DeviceMemory: Sendable {
     fileprivate struct Contact<Value: Sendable>: Sendable {
@@ -15,12 +15,20 @@ final class DeviceMemory: Sendable {
         var until: Date
     }
 
+    fileprivate struct Entry: Sendable {
+        var record: SignalRecord
+        /// Of the commit that wrote it last; 0: it was read.
+        var revision: Int64 = 0
+    }
+
     fileprivate struct State {
         var contacts = RecentEntries<String, Contact<CachedContact>>(capacity: DeviceMemory.contactCapacity)
         var devices = RecentEntries<String, Contact<CachedDevices>>(capacity: DeviceMemory.contactCapacity)
-        var records = RecentEntries<SignalAddress, SignalRecord>(capacity: DeviceMemory.recordCapacity)
-        /// Counts writes of records: what was read before a write is not taken after it.
+        var records = RecentEntries<SignalAddress, Entry>(capacity: DeviceMemory.recordCapacity)
+        /// Counts what makes an earlier read worthless: it is not taken afterwards.
         var version: UInt64 = 0
+        /// Of the last write, or a later one that was found in the database.
+        var revision: Int64 = 0
         /// The hour, since 1970, that the contacts belong to.
         var hour = 0
         var lastUse = ContinuousClock.now
@@ -74,33 +82,53 @@ final class DeviceMemory: Sendable {
             state.used()
             var known: [SignalAddress: SignalRecord] = [:]
             for address in addresses {
-                if let record = state.records.value(for: address) { known[address] = record }
+                if let entry = state.records.value(for: address) { known[address] = entry.record }
             }
             return (known, state.version)
         }
     }
 
-    /// Takes what was read, unless something was written meanwhile. An address that is missing in `found` has nothing stored.
+    /// Takes what was read, unless it is known meanwhile or may be outdated. An address that is missing in `found` has nothing stored.
     func keep(_ found: [SignalAddress: SignalRecord], of addresses: [SignalAddress], version: UInt64) {
         state.withLock { state in
             guard state.version == version else { return }
             state.used()
-            for address in addresses { state.records.insert(found[address] ?? SignalRecord(), for: address) }
+            for address in addresses where state.records.value(for: address) == nil {
+                state.records.insert(Entry(record: found[address] ?? SignalRecord()), for: address)
+            }
         }
     }
 
-    /// These writes are durable.
-    func committed(_ changes: DeviceChanges) {
+    /// The revision of the writes that come next; higher than any before, also of this sender's earlier owners.
+    func nextRevision() -> Int64 {
+        state.withLock { state in
+            state.revision += 1
+            return state.revision
+        }
+    }
+
+    /// A row in the database has this revision.
+    func saw(revision: Int64) { state.withLock { $0.revision = max($0.revision, revision) } }
+
+    /// These writes are durable. They may have become so after later ones.
+    func committed(_ changes: DeviceChanges, revision: Int64) {
         guard changes.touchesRecords else { return }
         state.withLock { state in
-            state.version += 1
-            if changes.erasesDevice { state.records.removeAll() }
+            if changes.erasesDevice {
+                state.version += 1
+                state.records.removeAll()
+            }
             for address in Set(changes.sessions.keys).union(changes.identities.keys) {
-                // What is not known in full is not made up from half of it.
-                guard var record = state.records.value(for: address) else { continue }
-                if let session = changes.sessions[address] { record.session = session }
-                if let identity = changes.identities[address] { record.identity = identity }
-                state.records.insert(record, for: address)
+                // What is not known in full is not made up from half of it, nor from what was read before this.
+                guard var entry = state.records.value(for: address) else {
+                    state.version += 1
+                    continue
+                }
+                guard entry.revision < revision else { continue }
+                if let session = changes.sessions[address] { entry.record.session = session }
+                if let identity = changes.identities[address] { entry.record.identity = identity }
+                entry.revision = revision
+                state.records.insert(entry, for: address)
             }
         }
     }

@@ -23,6 +23,7 @@ extension SealedDeviceStore {
         let byIndex = Dictionary(addresses.map { (index($0), $0) }) { first, _ in first }
         var records: [SignalAddress: SignalRecord] = [:]
         for row in try await reads.rows(SignalReads.Request(owner: owner, indexes: Array(byIndex.keys))) {
+            memory.saw(revision: row.revision)
             guard let address = byIndex[row.index] else { continue }
             if row.isSession {
                 records[address, default: SignalRecord()].session = try SessionRecord(
@@ -105,20 +106,20 @@ extension SealedDeviceStore {
 
     // MARK: Statements
 
-    func sessionStatements(_ sessions: [SignalAddress: SessionRecord?]) -> [Statement] {
+    func sessionStatements(_ sessions: [SignalAddress: SessionRecord?], _ revision: Int64) -> [Statement] {
         var rows: [DeviceWrites.Row] = []
         var gone: [[UInt8]] = []
         for (address, record) in sessions {
-            if let record { rows.append(sealed(record, for: address)) } else { gone.append(index(address)) }
+            if let record { rows.append(sealed(record, for: address, revision)) } else { gone.append(index(address)) }
         }
         return upsert("signal_sessions", rows) + delete("signal_sessions", gone)
     }
 
-    func identityStatements(_ identities: [SignalAddress: PublicKey?]) -> [Statement] {
+    func identityStatements(_ identities: [SignalAddress: PublicKey?], _ revision: Int64) -> [Statement] {
         var rows: [DeviceWrites.Row] = []
         var gone: [[UInt8]] = []
         for (address, key) in identities {
-            if let key { rows.append(sealed(key, for: address)) } else { gone.append(index(address)) }
+            if let key { rows.append(sealed(key, for: address, revision)) } else { gone.append(index(address)) }
         }
         return upsert("signal_identities", rows) + delete("signal_identities", gone)
     }
@@ -165,18 +166,19 @@ extension SealedDeviceStore {
         return writes
     }
 
-    func sealed(_ record: SessionRecord, for address: SignalAddress) -> DeviceWrites.Row {
+    func sealed(_ record: SessionRecord, for address: SignalAddress, _ revision: Int64) -> DeviceWrites.Row {
         let index = index(address)
         return DeviceWrites.Row(
             address: index, user: userIndex(address.name),
-            sealed: sealer.seal(record.serialized(), purpose: .signal, context: sessionPlace(index)))
+            sealed: sealer.seal(record.serialized(), purpose: .signal, context: sessionPlace(index)), revision: revision)
     }
 
-    func sealed(_ key: PublicKey, for address: SignalAddress) -> DeviceWrites.Row {
+    func sealed(_ key: PublicKey, for address: SignalAddress, _ revision: Int64) -> DeviceWrites.Row {
         let index = index(address)
         let row = IdentityRow(device: address.device, key: key)
         return DeviceWrites.Row(
-            address: index, user: userIndex(address.name), sealed: sealer.seal(row.bytes, purpose: .signal, context: identityPlace(index)))
+            address: index, user: userIndex(address.name), sealed: sealer.seal(row.bytes, purpose: .signal, context: identityPlace(index)),
+            revision: revision)
     }
 
     private func upsert(_ table: String, _ rows: [DeviceWrites.Row]) -> [Statement] {
@@ -185,12 +187,14 @@ extension SealedDeviceStore {
             Statement(
                 "signal.upsert",
                 """
-                INSERT INTO \(unescaped: table) (account_id, sender_id, address_index, user_index, sealed, updated_at)
-                SELECT \(account), \(sender), address_index, user_index, sealed, \(now())
-                FROM unnest(\(rows.map(\.address)), \(rows.map(\.user)), \(rows.map(\.sealed)))
-                    AS changed (address_index, user_index, sealed)
+                INSERT INTO \(unescaped: table) AS r (account_id, sender_id, address_index, user_index, sealed, revision, updated_at)
+                SELECT \(account), \(sender), address_index, user_index, sealed, revision, \(now())
+                FROM unnest(\(rows.map(\.address)), \(rows.map(\.user)), \(rows.map(\.sealed)), \(rows.map(\.revision)))
+                    AS changed (address_index, user_index, sealed, revision)
+                ORDER BY address_index
                 ON CONFLICT (account_id, sender_id, address_index) DO UPDATE
-                SET sealed = excluded.sealed, updated_at = excluded.updated_at
+                SET sealed = excluded.sealed, revision = excluded.revision, updated_at = excluded.updated_at
+                WHERE r.revision < excluded.revision
                 """)
         ]
     }

@@ -66,7 +66,8 @@ struct SealedDeviceStore: DeviceStore {
 
     func commit(_ changes: DeviceChanges) async throws {
         guard !changes.isEmpty else { return }
-        let statements = try writes(changes)
+        let revision = memory.nextRevision()
+        let statements = try writes(changes, revision)
         if changes.credentials != nil { Failpoint.hit(.pairedBegin) }
         do {
             try await database.transaction(settings) { transaction in
@@ -79,17 +80,17 @@ struct SealedDeviceStore: DeviceStore {
             memory.doubted(changes)
             throw error
         }
-        memory.committed(changes)
+        memory.committed(changes, revision: revision)
         if changes.credentials != nil { Failpoint.hit(.paired) }
         guard isTrusted() else { throw StaleEpoch() }
     }
 
     /// What a message writes before its first byte, with the plaintext that answers retry receipts for it. A send advances sessions and learns
-    /// identities and does nothing else. The caller tells `memory` what became of it.
-    func writes(_ changes: DeviceChanges, sent: SentMessage, message: Message.ID) throws -> DeviceWrites {
+    /// identities and does nothing else. The caller tells `memory`, which gave the revision, what became of it.
+    func writes(_ changes: DeviceChanges, revision: Int64, sent: SentMessage, message: Message.ID) throws -> DeviceWrites {
         DeviceWrites(
-            sessions: changes.sessions.compactMap { address, record in record.map { sealed($0, for: address) } },
-            identities: changes.identities.compactMap { address, key in key.map { sealed($0, for: address) } },
+            sessions: changes.sessions.compactMap { address, record in record.map { sealed($0, for: address, revision) } },
+            identities: changes.identities.compactMap { address, key in key.map { sealed($0, for: address, revision) } },
             sentMessage: sealer.seal(sent.sealedForm(), purpose: .signal, context: sentMessagePlace(message)))
     }
 
@@ -110,12 +111,12 @@ struct SealedDeviceStore: DeviceStore {
         guard let fence = results.first, try fence.rows(as: { row in try row.column("epoch", as: Int64.self) }).count == 1 else { throw StaleEpoch() }
     }
 
-    private func writes(_ changes: DeviceChanges) throws -> [Statement] {
+    private func writes(_ changes: DeviceChanges, _ revision: Int64) throws -> [Statement] {
         var writes: [Statement] = []
         if changes.erasesDevice { writes += eraseStatements() }
         if let credentials = changes.credentials { writes.append(try credentialsStatement(credentials)) }
-        writes += sessionStatements(changes.sessions)
-        writes += identityStatements(changes.identities)
+        writes += sessionStatements(changes.sessions, revision)
+        writes += identityStatements(changes.identities, revision)
         writes += preKeyStatements(changes)
         return writes
     }

@@ -305,20 +305,24 @@ actor SenderSession {
             let acknowledgement = try await client.send(outgoing) { [gateway, now] preWire in
                 guard store.isTrusted() else { throw SealedDeviceStore.StaleEpoch() }
                 let claim = preWire.build > 1 ? message.rebuilt() : message
-                let writes = try store.writes(preWire.changes, sent: preWire.sent, message: message.id)
+                let revision = store.memory.nextRevision()
+                let writes = try store.writes(preWire.changes, revision: revision, sent: preWire.sent, message: message.id)
                 Failpoint.hit(.encrypted, on: message.body.value)
-                do {
-                    let awaited = message.dispatch.isStored ? [] : [Outbox.awaiting(preWire.deviceNumbers, for: message)]
-                    try await gateway.outbox.preWire(claim, owner: message.owner, now: now(), writes: awaited, device: writes)
-                } catch {
-                    store.memory.doubted(preWire.changes)
-                    throw error
+                let awaited = message.dispatch.isStored ? [] : [Outbox.awaiting(preWire.deviceNumbers, for: message)]
+                let ticket = try gateway.outbox.queuePreWire(claim, owner: message.owner, now: now(), writes: awaited, device: writes)
+                return {
+                    do {
+                        try await ticket.value()
+                    } catch {
+                        store.memory.doubted(preWire.changes)
+                        throw error
+                    }
+                    store.memory.committed(preWire.changes, revision: revision)
+                    preWires.withLock { $0 += 1 }
+                    left()
+                    Failpoint.hit(.onWire)
+                    guard store.isTrusted() else { throw SealedDeviceStore.StaleEpoch() }
                 }
-                store.memory.committed(preWire.changes)
-                preWires.withLock { $0 += 1 }
-                left()
-                Failpoint.hit(.onWire)
-                guard store.isTrusted() else { throw SealedDeviceStore.StaleEpoch() }
             }
             Failpoint.hit(.acknowledged)
             return acknowledgement

@@ -13,6 +13,7 @@ final class SignalReads: Sendable {
         var isSession: Bool
         var index: [UInt8]
         var sealed: [UInt8]
+        var revision: Int64
     }
 
     private let reads: GroupCommit<Request, [Row]>
@@ -33,12 +34,12 @@ final class SignalReads: Sendable {
                 FROM unnest(\(asked.map(\.0)), \(asked.map(\.1.account)), \(asked.map(\.1.sender)), \(asked.map(\.2)))
                     AS w (request, account_id, sender_id, address_index)
             )
-            SELECT w.request, true AS is_session, r.address_index, r.sealed
+            SELECT w.request, true AS is_session, r.address_index, r.sealed, r.revision
             FROM wanted w
             JOIN signal_sessions r
                 ON r.account_id = w.account_id AND r.sender_id = w.sender_id AND r.address_index = w.address_index
             UNION ALL
-            SELECT w.request, false, r.address_index, r.sealed
+            SELECT w.request, false, r.address_index, r.sealed, r.revision
             FROM wanted w
             JOIN signal_identities r
                 ON r.account_id = w.account_id AND r.sender_id = w.sender_id AND r.address_index = w.address_index
@@ -46,7 +47,7 @@ final class SignalReads: Sendable {
         ) { row in
             (
                 request: Int(try row.column("request", as: Int32.self)),
-                row: Row(isSession: try row["is_session"], index: try row["address_index"], sealed: try row["sealed"])
+                row: Row(isSession: try row["is_session"], index: try row["address_index"], sealed: try row["sealed"], revision: try row["revision"])
             )
         }
         var answers = [[Row]](repeating: [], count: requests.count)

@@ -56,9 +56,11 @@ struct Checker {
     var messageOf: [Int?]
     var openDeadlines = 0
     var slack: Int
-    var ratchets: [Int: Int] = [:]
-    /// Wires per sender and minute, by the moments that the nodes gave.
+    /// What each pair's ratchet has encrypted that has left.
+    var ratchets: [Int: Set<Int>] = [:]
+    /// Wires per sender and minute, by the moments that the nodes gave; and the last minute of each sender.
     var perMinute: [Int: Int] = [:]
+    var minutes: [Int: Int] = [:]
     var epochs: [Int: Int] = [:]
     /// Flights whose pre-wire was committed, with the attempt's number.
     var committed: Set<Int> = []
@@ -167,7 +169,7 @@ extension World {
         checker.known[id]?.moves = message.moves
     }
 
-    /// At the moment at which the pre-wire commits (I6, I7, I8, limits). Resends are not counted: their bytes may have left already.
+    /// At the moment at which the pre-wire commits (I7, I8, limits). Resends are not counted: their bytes may have left already.
     func checkPreWire(_ index: Int, _ moment: Int) {
         let flight = flights[index]
         let id = flight.claim.message
@@ -176,17 +178,15 @@ extension World {
         if moment >= flight.claim.expiresAt {
             checker.fail("I8", "message \(id) goes on the wire at \(moment), expired at \(flight.claim.expiresAt)")
         }
-        let pair = flight.claim.owner.sender * 64 + flight.claim.recipient
-        if let ratchet = flight.ratchet {
-            if ratchet <= checker.ratchets[pair, default: 0] { checker.fail("I6", "ratchet \(pair) steps to \(ratchet) twice") }
-            checker.ratchets[pair] = ratchet
-        }
         if let welded = checker.known[id]?.welded, welded != flight.claim.owner.sender {
             checker.fail("I7", "message \(id) over sender \(flight.claim.owner.sender) after sender \(welded)")
         }
         checker.known[id]?.welded = flight.claim.owner.sender
         if flight.claim.onWireBefore { return }
-        let minute = flight.claim.owner.sender * 1_000_000 + (ModelTime.epoch + moment) / 60_000
+        // One that comes late leaves in the minute of those that passed it.
+        let latest = max(checker.minutes[flight.claim.owner.sender, default: 0], (ModelTime.epoch + moment) / 60_000)
+        checker.minutes[flight.claim.owner.sender] = latest
+        let minute = flight.claim.owner.sender * 1_000_000 + latest
         checker.perMinute[minute, default: 0] += 1
         if let cap = plan.perMinute, checker.perMinute[minute, default: 0] > cap {
             checker.fail("limit", "sender \(flight.claim.owner.sender) sends more than \(cap) in a minute")
@@ -208,10 +208,17 @@ extension World {
         }
     }
 
-    /// The first byte leaves (I4, I8).
+    /// The first byte leaves (I4, I6, I8).
     func checkByte(_ index: Int) {
         let flight = flights[index]
         let id = flight.claim.message
+        if let ratchet = flight.ratchet {
+            let pair = ModelDatabase.Pair(sender: flight.claim.owner.sender, recipient: flight.claim.recipient)
+            if !checker.ratchets[pair.sender * 64 + pair.recipient, default: []].insert(ratchet).inserted {
+                checker.fail("I6", "message \(id) leaves with step \(ratchet) of \(pair), which another has left with")
+            }
+            if database.ratchets[pair, default: 0] < ratchet { checker.fail("I6", "message \(id) leaves with a ratchet that is not stored") }
+        }
         if let frame = flight.frame { checker.known[id]?.frames.append(frame) }
         checker.known[id]?.wires += 1
         if checker.committed.remove(index) == nil { checker.fail("I4", "message \(id): bytes without a committed pre-wire") }

@@ -40,7 +40,10 @@ extension ModelDatabase {
             messages[claim.message]?.eventCount += 1
             tell(claim.message, "sending")
         }
-        if let ratchet, sabotage != .ratchetNotStored { ratchets[pair] = ratchet }
+        // A commit that comes late leaves what is newer alone.
+        if let ratchet, sabotage != .ratchetNotStored, ratchet > ratchets[pair, default: 0] || sabotage == .ratchetGoesBack {
+            ratchets[pair] = ratchet
+        }
         touched.append(claim.message)
         return .mayLeave
     }

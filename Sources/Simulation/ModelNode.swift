@@ -33,9 +33,11 @@ struct Session {
     var isReady = false
     var isAbandoned = false
     var isRemoving = false
-    /// The flight that is between encryption and first byte; one at a time.
+    /// The flight that advances a ratchet; one at a time.
     var lock: Int?
     var waiting: [Int] = []
+    /// Ratchets, by recipient, that are ahead of the database because their writes are on the way, and how many writes that are.
+    var advanced: [Int: (ratchet: Int, unsettled: Int)] = [:]
     /// Messages whose answer is awaited or that are being prepared.
     var open: Set<Int> = []
     var inFlight = 0

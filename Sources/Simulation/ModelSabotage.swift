@@ -23,6 +23,7 @@ package enum ModelSabotage: String, CaseIterable, Sendable {
     case atMostOnceIgnored = "at-most-once-ignored"
     case keyForgotten = "key-forgotten"
     case ratchetNotStored = "ratchet-not-stored"
+    case ratchetGoesBack = "ratchet-goes-back"
     case noSweep = "no-sweep"
     case cancelWithoutState = "cancel-without-state"
 }

@@ -137,8 +137,12 @@ extension World {
         case (.remove(let sender), .transient): ask(.remove(sender), of: call.node)
         case (.claim, .claimed(let claimed)): took(call.node, claimed)
         case (.claim, _): nodes[call.node].hasClaimUnderWay = false
-        case (.preWire(let flight, _), .preWire(let answer)): preWired(flight, answer)
-        case (.preWire(let flight, _), _): fail(flight, .preWireFailed, onWire: false)
+        case (.preWire(let flight, _), .preWire(let answer)):
+            settle(flight)
+            preWired(flight, answer)
+        case (.preWire(let flight, _), _):
+            settle(flight)
+            fail(flight, .preWireFailed, onWire: false)
         case (.acknowledge(let flight), .transient), (.refused(let flight, _), .transient), (.unknown(let flight, _), .transient):
             // Tried again while the lease can be trusted.
             if mayWrite(flight) { ask(call.request, of: call.node) } else { finish(flight) }

@@ -81,7 +81,9 @@ extension World {
             takeLock(index)
         case .locked:
             guard !isDatabaseDown, mayWrite(index) else { return failBeforeByte(index, .storeFailed) }
-            flights[index].ratchet = database.ratchets[ModelDatabase.Pair(sender: sender, recipient: flight.claim.recipient), default: 0] + 1
+            let stored = database.ratchets[ModelDatabase.Pair(sender: sender, recipient: flight.claim.recipient), default: 0]
+            let advanced = session(of: flight)?.advanced[flight.claim.recipient]?.ratchet
+            flights[index].ratchet = (advanced ?? stored) + 1
             after(random.below(4), .flight(index, .encrypted))
         case .encrypted:
             guard mayWrite(index) else { return failBeforeByte(index, .preWireFailed) }
@@ -90,12 +92,14 @@ extension World {
             let isHandedOver = isLate && random.chance(500)
             let wait = isHandedOver ? random.below(8_000) : isLate ? random.between(18_000, 27_000) : nil
             ask(.preWire(flight: index, now: time(of: flight.node)), of: flight.node, in: wait)
+            // The next message goes on from here while this one's commit is under way.
+            advance(index)
+            giveLock(index)
             if isHandedOver { end(flight.node, sender, releases: true) }
         case .write:
             guard connections[flight.connection].isOpen else { return failBeforeByte(index, .disconnected) }
             if sabotage != .sendBeforeCommit { write(index) }
             flights[index].step = .awaiting
-            giveLock(index)
             after(ModelDatabase.acknowledgementLimit, .acknowledgementOverdue(index, build: flight.build))
         case .awaiting, .recording, .over: break
         }
@@ -122,6 +126,21 @@ extension World {
         nodes[flight.node].sessions[sender]?.waiting.removeFirst()
         nodes[flight.node].sessions[sender]?.lock = next
         after(random.below(10), .flight(next, .locked))
+    }
+
+    private func advance(_ index: Int) {
+        let flight = flights[index]
+        guard let session = session(of: flight), let ratchet = flight.ratchet else { return }
+        let unsettled = session.advanced[flight.claim.recipient]?.unsettled ?? 0
+        nodes[flight.node].sessions[flight.claim.owner.sender]?.advanced[flight.claim.recipient] = (ratchet, unsettled + 1)
+    }
+
+    /// The write of its ratchet is durable, or has failed as far as anybody knows.
+    func settle(_ index: Int) {
+        let flight = flights[index]
+        guard let known = session(of: flight)?.advanced[flight.claim.recipient] else { return }
+        nodes[flight.node].sessions[flight.claim.owner.sender]?.advanced[flight.claim.recipient] =
+            known.unsettled > 1 ? (known.ratchet, known.unsettled - 1) : nil
     }
 
     private func failBeforeByte(_ index: Int, _ failure: Rules.Failure) {

@@ -41,6 +41,11 @@ package struct PreWire: Sendable {
     package var deviceNumbers: [Int] = []
 }
 
+/// Takes what must be durable before the bytes leave, in the order of the calls, and returns what waits until it is; that throws if it will not be.
+/// Called with the device's Signal sessions locked, so it must not wait: the next message is encrypted while this one's commit is under way, and
+/// builds on its writes. A later message's writes may become durable first, or alone; what an earlier one wrote must not replace them then.
+package typealias CommitPreWire = @Sendable (PreWire) throws -> @Sendable () async throws -> Void
+
 /// The server took the message.
 package struct Acknowledgement: Equatable, Sendable {
     /// The server's time of the message; nil when only a receipt proved that the server has it.

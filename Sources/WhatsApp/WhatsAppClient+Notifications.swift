@@ -58,20 +58,20 @@ extension WhatsAppClient {
     }
 
     private func forget(sessionsOf users: [JID], where isMeant: (SignalAddress) -> Bool) async throws {
-        if !signalLock.take() { await withCheckedContinuation { signalLock.wait($0) } }
-        defer { signalLock.giveBack() }
-        var changes = DeviceChanges()
-        for user in users {
-            // Devices hosted by Meta stand under a name of their own (protocol.md 4.4).
-            let hosted = JID(user: user.user, server: user.server == .lid ? .hostedLID : .hosted)
-            for name in [user.signalName, hosted.signalName] {
-                for address in try await store.addresses(ofUser: name) where isMeant(address) {
-                    changes.sessions[address] = .some(nil)
-                    changes.identities[address] = .some(nil)
+        try await withSettledSignals {
+            var changes = DeviceChanges()
+            for user in users {
+                // Devices hosted by Meta stand under a name of their own (protocol.md 4.4).
+                let hosted = JID(user: user.user, server: user.server == .lid ? .hostedLID : .hosted)
+                for name in [user.signalName, hosted.signalName] {
+                    for address in try await store.addresses(ofUser: name) where isMeant(address) {
+                        changes.sessions[address] = .some(nil)
+                        changes.identities[address] = .some(nil)
+                    }
                 }
+                try await store.forgetDevices(user: user.description)
             }
-            try await store.forgetDevices(user: user.description)
+            if !changes.isEmpty { try await store.commit(changes) }
         }
-        if !changes.isEmpty { try await store.commit(changes) }
     }
 }

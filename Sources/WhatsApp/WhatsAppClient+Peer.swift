@@ -33,30 +33,31 @@ extension WhatsAppClient {
     /// The advanced ratchet is durable when this returns.
     private func decrypt(_ enc: Node, from address: SignalAddress, _ credentials: DeviceCredentials) async throws -> WAMessage {
         guard let bytes = enc.contentBytes, let kind = enc.string("type").flatMap(CipherKind.init) else { throw SignalError(.malformedMessage) }
-        if !signalLock.take() { await withCheckedContinuation { signalLock.wait($0) } }
-        defer { signalLock.giveBack() }
-        let record = try await store.signalRecords(for: [address])[address]
-        var session = record?.session ?? SessionRecord()
-        var changes = DeviceChanges()
-        let padded: [UInt8]
-        switch kind {
-        case .message: padded = try SessionCipher.decrypt(message: bytes, own: credentials.identity, record: &session, random: random)
-        case .preKey:
-            let header = try PreKeyMessageHeader.parse(bytes)
-            // The phone's identity is the account key that signed this device (protocol.md 6.2); nobody else may speak for it.
-            if address.device == 0, header.identityKey != credentials.accountKey { throw SignalError(.identityMismatch) }
-            var keys: [PreKeyPair] = []
-            if let id = header.preKeyID { keys = try await store.preKeys([id]) }
-            let signed = credentials.signedPreKey
-            let decrypted = try SessionCipher.decrypt(
-                preKeyMessage: bytes, own: credentials.identity, signedPreKeys: { $0 == signed.id ? signed : nil },
-                preKeys: { id in keys.first { $0.id == id } }, record: &session, random: random)
-            padded = decrypted.plaintext
-            if let consumed = decrypted.consumedPreKeyID { changes.removedPreKeys = [consumed] }
-            if decrypted.identityKey != record?.identity { changes.identities[address] = .some(decrypted.identityKey) }
+        let padded = try await withSettledSignals {
+            let record = try await store.signalRecords(for: [address])[address]
+            var session = record?.session ?? SessionRecord()
+            var changes = DeviceChanges()
+            let padded: [UInt8]
+            switch kind {
+            case .message: padded = try SessionCipher.decrypt(message: bytes, own: credentials.identity, record: &session, random: random)
+            case .preKey:
+                let header = try PreKeyMessageHeader.parse(bytes)
+                // The phone's identity is the account key that signed this device (protocol.md 6.2); nobody else may speak for it.
+                if address.device == 0, header.identityKey != credentials.accountKey { throw SignalError(.identityMismatch) }
+                var keys: [PreKeyPair] = []
+                if let id = header.preKeyID { keys = try await store.preKeys([id]) }
+                let signed = credentials.signedPreKey
+                let decrypted = try SessionCipher.decrypt(
+                    preKeyMessage: bytes, own: credentials.identity, signedPreKeys: { $0 == signed.id ? signed : nil },
+                    preKeys: { id in keys.first { $0.id == id } }, record: &session, random: random)
+                padded = decrypted.plaintext
+                if let consumed = decrypted.consumedPreKeyID { changes.removedPreKeys = [consumed] }
+                if decrypted.identityKey != record?.identity { changes.identities[address] = .some(decrypted.identityKey) }
+            }
+            changes.sessions[address] = .some(session)
+            try await store.commit(changes)
+            return padded
         }
-        changes.sessions[address] = .some(session)
-        try await store.commit(changes)
         let plaintext = try MessagePadding.unpad(padded, version: enc.smallNumber("v") ?? 2)
         return try WAMessage(wire: plaintext)
     }

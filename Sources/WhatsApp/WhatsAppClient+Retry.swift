@@ -34,8 +34,14 @@ extension WhatsAppClient {
             }
         }
 
-        if !signalLock.take() { await withCheckedContinuation { signalLock.wait($0) } }
-        defer { signalLock.giveBack() }
+        try await withSettledSignals { try await resend(request, to: device, sent: sent, bundle: bundle, credentials) }
+    }
+
+    /// The last step, alone with the Signal sessions.
+    private func resend(
+        _ request: RetryRequest, to device: JID, sent: SentMessage?, bundle: PreKeyBundle?, _ credentials: DeviceCredentials
+    ) async throws {
+        let address = device.signalAddress
         let record = try await store.signalRecords(for: [address])[address]
         var sealed = SealedCopies(own: credentials.identity, random: random)
         let isOwn = credentials.isOwnUser(device)

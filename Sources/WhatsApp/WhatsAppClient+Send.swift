@@ -9,10 +9,10 @@ extension WhatsAppClient {
     ///
     /// `preWire` makes its argument durable; it is called right before the first byte leaves, and once more if the stanza has to be built again after the
     /// refusals 479 and 400, or for devices that were missing. If it throws, nothing leaves and nothing has changed here.
-    /// Calls may overlap: one encrypts while others wait for their acknowledgement. Waits at most for `requestTimeout` per question and `ackTimeout` for
-    /// the acknowledgement; without one the connection is given up as dead.
+    /// Calls may overlap: one encrypts while others commit and wait for their acknowledgement. Waits at most for `requestTimeout` per question and
+    /// `ackTimeout` for the acknowledgement; without one the connection is given up as dead.
     package func send(
-        _ message: OutgoingMessage, preWire: @Sendable (PreWire) async throws -> Void
+        _ message: OutgoingMessage, preWire: CommitPreWire
     ) async throws(SendFailure) -> Acknowledgement {
         guard sendBegan() else { throw SendFailure(.notReady) }
         defer { sendEnded() }
@@ -32,7 +32,7 @@ extension WhatsAppClient {
     }
 
     private func deliver(
-        _ message: OutgoingMessage, key: String, timings: inout SendTimings, preWire: @Sendable (PreWire) async throws -> Void
+        _ message: OutgoingMessage, key: String, timings: inout SendTimings, preWire: CommitPreWire
     ) async throws(SendFailure) -> Acknowledgement {
         var sent = try await transmit(message, build: 1, refresh: false, only: nil, timings: &timings, preWire: preWire)
         var verdict = try await awaitAck(of: message.id)
@@ -92,7 +92,7 @@ extension WhatsAppClient {
     /// Resolves, encrypts, commits and writes. `only` restricts the stanza to these devices.
     private func transmit(
         _ message: OutgoingMessage, build: Int, refresh: Bool, only: [JID]?, timings: inout SendTimings,
-        preWire: @Sendable (PreWire) async throws -> Void
+        preWire: CommitPreWire
     ) async throws(SendFailure) -> Transmission {
         guard let credentials else { throw SendFailure(.notReady) }
         var phase: WritableKeyPath<SendTimings, Duration> = \.resolve
@@ -120,10 +120,11 @@ extension WhatsAppClient {
         var bundles = refresh ? try await fetchedBundles(for: targets.all) : [:]
         enter(\.encrypt, &timings)
         await lockSignals()
-        defer { signalLock.giveBack() }
+        var isLocked = true
+        defer { if isLocked { signalLock.giveBack() } }
         // Cut off while it waited its turn: nothing of it has left.
         guard !Task.isCancelled else { throw SendFailure(.canceled) }
-        var records = try await stored { try await $0.signalRecords(for: addresses) }
+        var records = try await signals(of: addresses)
         let strangers = refresh ? [] : targets.all.filter { records[$0.signalAddress]?.session?.isEmpty ?? true }
         if !strangers.isEmpty {
             enter(\.resolve, &timings)
@@ -134,7 +135,7 @@ extension WhatsAppClient {
             enter(\.encrypt, &timings)
             await lockSignals()
             if let failure { throw failure }
-            records = try await stored { try await $0.signalRecords(for: addresses) }
+            records = try await signals(of: addresses)
         }
         let sealed = try encrypt(plaintext, for: targets, records: records, bundles: bundles, replacing: refresh, credentials)
         let stanza = Self.stanza(message, to: lid, phone: phone, copies: sealed.copies, accountRecord: credentials.accountRecord)
@@ -146,14 +147,29 @@ extension WhatsAppClient {
             mediaType: message.mediaType)
         enter(\.commit, &timings)
         if Sabotage.sendBeforeCommit.isOn { writeEncoded(encoded) }
+        let changes = advanced.completed(sealed.changes)
+        let durable: @Sendable () async throws -> Void
         do {
-            try await preWire(
+            durable = try preWire(
                 PreWire(
-                    changes: sealed.changes, sent: kept, stanza: encoded, build: build, recipientDevices: recipients.count,
+                    changes: changes, sent: kept, stanza: encoded, build: build, recipientDevices: recipients.count,
                     deviceNumbers: recipients.map { Int($0.device) }))
         } catch {
             throw SendFailure(.preWireFailed, cause: error)
         }
+        // From here on others may encrypt with what this message has advanced.
+        advanced.advance(changes, from: records)
+        let turn = turns.draw()
+        defer { turns.end(turn) }
+        isLocked = false
+        signalLock.giveBack()
+        do {
+            defer { advanced.settle(changes) }
+            try await durable()
+        } catch {
+            throw SendFailure(.preWireFailed, cause: error)
+        }
+        await waitForTurn(turn)
         guard Sabotage.sendBeforeCommit.isOn || writeEncoded(encoded) else { throw SendFailure(.disconnected, detail: "after pre-wire") }
         if Failpoint.written.isArmed, await flushed() {
             // Time for the server to read it: a process that dies takes back what nobody has read.
@@ -189,7 +205,7 @@ extension WhatsAppClient {
 
     /// The server knows other devices than we used. The lists are dropped; only a recipient whose phone was missing gets the message again, once, same id.
     private func completeDevices(
-        of message: OutgoingMessage, sent: Transmission, timings: inout SendTimings, preWire: @Sendable (PreWire) async throws -> Void
+        of message: OutgoingMessage, sent: Transmission, timings: inout SendTimings, preWire: CommitPreWire
     ) async {
         logger.info("device list was stale")
         do throws(SendFailure) {
@@ -209,9 +225,8 @@ extension WhatsAppClient {
         }
     }
 
-    /// Waits for this device's turn to advance its Signal sessions; `signalLock.giveBack()` ends it.
-    private func lockSignals() async {
-        if !signalLock.take() { await withCheckedContinuation { signalLock.wait($0) } }
+    private func signals(of addresses: [SignalAddress]) async throws(SendFailure) -> [SignalAddress: SignalRecord] {
+        do { return try await signalRecords(of: addresses) } catch { throw SendFailure(.storeFailed, cause: error) }
     }
 
     private func fetchedBundles(for devices: [JID]) async throws(SendFailure) -> [JID: PreKeyBundle] {

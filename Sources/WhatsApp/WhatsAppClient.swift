@@ -10,11 +10,11 @@ import WhatsAppWire
 ///
 ///     let client = WhatsAppClient(configuration: configuration, dialer: dialer, store: store, observer: observer, logger: logger)
 ///     group.addTask { await client.run() }                              // pairs, logs in, reconnects; returns when all its tasks are gone
-///     let ack = try await client.send(message) { preWire in … }         // commits `preWire` before the first byte leaves
+///     let ack = try await client.send(message) { preWire in … }         // `preWire` is committed before the first byte leaves
 ///     await client.stop()
 ///
 /// The order that holds for every ciphertext: encrypt → commit → first byte → acknowledgement. All ratchet state comes from the store and goes
-/// back through it; nothing of it is kept here between two calls.
+/// back through it; here is kept only what is on its way there.
 package actor WhatsAppClient {
     package typealias Configuration = WhatsAppConfiguration
 
@@ -59,8 +59,12 @@ package actor WhatsAppClient {
     var retryPermits = Permits(32)
     /// Held from "next prekey id" to "prekey stored": no id is used twice.
     var preKeyLock = Permits(1)
-    /// Held from "load session" to "bytes handed over": one ratchet step at a time, in the order of the wire (protocol.md 9.9).
+    /// Held from "load session" to "commit under way": one ratchet step at a time (protocol.md 9.9).
     var signalLock = Permits(1)
+    /// What is on its way to the database.
+    var advanced = AdvancedRecords()
+    /// Bytes leave in the order of the ratchet's steps.
+    var turns = WriteTurns()
 
     /// - Parameters:
     ///   - clock: measures every deadline and pause.

@@ -76,25 +76,25 @@ import WhatsAppWire
         let memory = DeviceMemory()
         memory.keep([:], of: [address], version: memory.records([address]).version)
         #expect(memory.records([address]).known[address]?.identity == nil)
-        memory.committed(DeviceChanges(identities: [address: key]))
+        memory.committed(DeviceChanges(identities: [address: key]), revision: 1)
         #expect(memory.records([address]).known[address]?.identity == key)
-        memory.committed(DeviceChanges(identities: [address: nil as PublicKey?]))
+        memory.committed(DeviceChanges(identities: [address: nil as PublicKey?]), revision: 2)
         let known = memory.records([address]).known[address]
         #expect(known != nil && known?.identity == nil)
-        memory.committed(DeviceChanges(erasesDevice: true))
+        memory.committed(DeviceChanges(erasesDevice: true), revision: 3)
         #expect(memory.records([address]).known.isEmpty)
     }
 
     @Test func `what is known only in part is not made up`() {
         let memory = DeviceMemory()
-        memory.committed(DeviceChanges(identities: [address: key]))
+        memory.committed(DeviceChanges(identities: [address: key]), revision: 4)
         #expect(memory.records([address]).known.isEmpty)
     }
 
     @Test func `what was read before a write is not taken after it`() {
         let memory = DeviceMemory()
         let version = memory.records([address]).version
-        memory.committed(DeviceChanges(identities: [address: key]))
+        memory.committed(DeviceChanges(identities: [address: key]), revision: 5)
         memory.keep([address: SignalRecord(identity: other)], of: [address], version: version)
         #expect(memory.records([address]).known.isEmpty)
     }
@@ -107,5 +107,32 @@ import WhatsAppWire
         memory.keep([address: SignalRecord(identity: key)], of: [address], version: memory.records([address]).version)
         memory.clear()
         #expect(memory.count == 0)
+    }
+
+    @Test func `of commits that are answered in another order the latest stands`() {
+        let memory = DeviceMemory()
+        memory.keep([:], of: [address], version: memory.records([address]).version)
+        let (earlier, later) = (memory.nextRevision(), memory.nextRevision())
+        memory.committed(DeviceChanges(identities: [address: key]), revision: later)
+        memory.committed(DeviceChanges(identities: [address: other]), revision: earlier)
+        #expect(memory.records([address]).known[address]?.identity == key)
+    }
+
+    @Test func `a read does not replace what was committed since`() {
+        let memory = DeviceMemory()
+        let version = memory.records([address]).version
+        memory.keep([:], of: [address], version: version)
+        memory.committed(DeviceChanges(identities: [address: key]), revision: memory.nextRevision())
+        memory.keep([address: SignalRecord(identity: other)], of: [address], version: version)
+        #expect(memory.records([address]).known[address]?.identity == key)
+    }
+
+    @Test func `revisions go on from what an earlier owner wrote, and never back`() {
+        let memory = DeviceMemory()
+        #expect(memory.nextRevision() == 1)
+        memory.saw(revision: 41)
+        memory.saw(revision: 7)
+        memory.clear()
+        #expect(memory.nextRevision() == 42)
     }
 }

@@ -51,7 +51,7 @@ import Testing
                 for _ in 0..<50 { bench.accept(200, of: bench.addSender(account: account)) }
                 bench.claimAll()
             }
-            bench.accept(100, of: small)
+            bench.accept(1_000, of: small)
             var waits: [Int] = []
             // In each step every message on its way makes one step: to the wire, then to its end.
             for step in 1...400 {
@@ -66,8 +66,8 @@ import Testing
         let alone = lastStart(withCrowd: false)
         let crowded = lastStart(withCrowd: true)
 
-        try #require(alone.count == 100 && crowded.count == 100)
-        #expect(Double(crowded[94]) <= Double(alone[94]) * 1.2)
+        try #require(alone.count == 1_000 && crowded.count == 1_000)
+        #expect(Double(crowded[949]) <= Double(alone[949]) * 1.2)
     }
 
     @Test func `the node's places are never exceeded and shared evenly among accounts`() {
@@ -194,7 +194,7 @@ import Testing
     @Test func `a sender that is not ready any more is asked for nothing`() {
         var bench = Bench()
         let owner = bench.addSender()
-        bench.accept(50, of: owner)
+        bench.accept(DispatchPlan.window * 2, of: owner)
         bench.claimAll()
 
         bench.plan.setReady([])

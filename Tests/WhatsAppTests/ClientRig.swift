@@ -65,8 +65,11 @@ struct ClientRig: Sendable {
     func send(_ text: String, to number: String, id: String? = nil, builds: Builds? = nil) async throws(SendFailure) -> Acknowledgement {
         let message = OutgoingMessage(id: id ?? Self.newID(), recipientNumber: number, body: .text(text), messageSecret: SystemRandom().bytes(32))
         return try await client.send(message) { [store] preWire in
-            await builds?.note(preWire)
-            try await store.commit(preWire)
+            let place = store.queue()
+            return {
+                await builds?.note(preWire)
+                try await store.commit(preWire, place: place)
+            }
         }
     }
 

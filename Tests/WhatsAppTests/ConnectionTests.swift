@@ -123,8 +123,11 @@ import Testing
             let (onWire, signal) = AsyncStream.makeStream(of: Void.self)
             let message = OutgoingMessage(id: ClientRig.newID(), recipientNumber: "15550100003", body: .text("last"))
             async let sending = rig.client.send(message) { preWire in
-                try await rig.store.commit(preWire)
-                signal.finish()
+                let place = rig.store.queue()
+                return {
+                    try await rig.store.commit(preWire, place: place)
+                    signal.finish()
+                }
             }
             for await _ in onWire {}
 

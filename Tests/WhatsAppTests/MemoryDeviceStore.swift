@@ -1,5 +1,6 @@
 import Primitives
 import SignalProtocol
+import Synchronization
 import WhatsAppWire
 
 @testable import WhatsApp
@@ -18,6 +19,9 @@ actor MemoryDeviceStore: DeviceStore {
     private var nextPreKeyID: UInt32 = 1
     private var everUploaded = false
     private var isBroken = false
+    /// The latest pre-wire that wrote a session, by address.
+    private var latest: [SignalAddress: Int] = [:]
+    private nonisolated let order = Mutex(0)
 
     struct Broken: Error {}
 
@@ -56,9 +60,20 @@ actor MemoryDeviceStore: DeviceStore {
         removedPreKeys += changes.removedPreKeys
     }
 
-    /// What a pre-wire closure does: ratchets and kept plaintext together.
-    func commit(_ preWire: PreWire) async throws {
-        try await commit(preWire.changes)
+    /// What a pre-wire closure does first: takes its place among the others.
+    nonisolated func queue() -> Int {
+        order.withLock { order in
+            order += 1
+            return order
+        }
+    }
+
+    /// And what it does then: ratchets and kept plaintext together. What a later one wrote stays.
+    func commit(_ preWire: PreWire, place: Int) async throws {
+        var changes = preWire.changes
+        for address in changes.sessions.keys where latest[address, default: 0] > place { changes.sessions[address] = nil }
+        try await commit(changes)
+        for address in changes.sessions.keys { latest[address] = place }
         sent[preWire.sent.id] = preWire.sent
     }
 

@@ -6,13 +6,16 @@ package struct DeviceWrites: Sendable {
         package let address: [UInt8]
         package let user: [UInt8]
         package let sealed: [UInt8]
+        package let revision: Int64
 
         /// - Parameters:
         ///   - address: blind index of the Signal address; `user` of its name without the device. 16 bytes each.
-        package init(address: [UInt8], user: [UInt8], sealed: [UInt8]) {
+        ///   - revision: counts the sender's writes; a row that has a later one already stays as it is.
+        package init(address: [UInt8], user: [UInt8], sealed: [UInt8], revision: Int64) {
             self.address = address
             self.user = user
             self.sealed = sealed
+            self.revision = revision
         }
     }
 

@@ -10,7 +10,23 @@ extension Outbox {
     package func preWire(
         _ message: ClaimedMessage, owner: OwnedSender, now: Date, writes: [Statement] = [], device: DeviceWrites? = nil
     ) async throws {
-        if !message.dispatch.isStored { unstored.add(message.id, wireID: message.wireID, owner: owner) }
-        try await preWires.submit(PreWireRequest(message: message, owner: owner, now: now, device: device, writes: writes))
+        try await queuePreWire(message, owner: owner, now: now, writes: writes, device: device).value()
     }
+
+    /// The same in two steps, for who must not wait in between: it is on its way when this returns, and committed when the ticket's value does.
+    /// - Throws: `DatabaseError` if too many wait: nothing was taken.
+    package func queuePreWire(
+        _ message: ClaimedMessage, owner: OwnedSender, now: Date, writes: [Statement] = [], device: DeviceWrites? = nil
+    ) throws -> PreWireTicket {
+        if !message.dispatch.isStored { unstored.add(message.id, wireID: message.wireID, owner: owner) }
+        return PreWireTicket(ticket: try preWires.enqueue(PreWireRequest(message: message, owner: owner, now: now, device: device, writes: writes)))
+    }
+}
+
+/// A pre-wire that is on its way.
+package struct PreWireTicket: Sendable {
+    fileprivate let ticket: GroupCommit<PreWireRequest, Void>.Ticket
+
+    /// Returns when it is committed; throws as `Outbox.preWire` does. Asked once.
+    package func value() async throws { try await ticket.value() }
 }

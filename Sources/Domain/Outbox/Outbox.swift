@@ -44,7 +44,7 @@ package struct Outbox: Sendable {
         self.logger = logger
         let engine = databases.engine
         let batch = PreWireBatch(database: engine, random: random, acknowledgementLimit: acknowledgementLimit, isPaced: isPaced)
-        preWires = GroupCommit(maximum: 64, lanes: 2, crowd: 32, spacing: .whileQueued(.milliseconds(4))) { try await batch.commit($0) }
+        preWires = GroupCommit(maximum: 128, lanes: 2, crowd: 64, spacing: .whileQueued(.milliseconds(8))) { try await batch.commit($0) }
         // Nobody waits for these but the server, who may: a message makes several reports within milliseconds, and most share a commit.
         reports = GroupCommit(maximum: 300, lanes: 1, spacing: .always(.milliseconds(30))) { try await Self.commit($0, in: engine) }
     }

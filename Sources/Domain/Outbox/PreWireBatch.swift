@@ -135,28 +135,24 @@ struct PreWireBatch: Sendable {
             + Self.plaintexts(requests) + Self.greetings(requests) + " SELECT message_id FROM moved"
     }
 
-    /// Signal records of the messages that leave. When two of a batch write the same one, the later one's stands.
+    /// Signal records of the messages that leave. Where several write the same one, the latest of those that leave stands; nothing replaces a later
+    /// one that is there already.
     private static func records(_ table: String, _ requests: [PreWireRequest], _ part: (DeviceWrites) -> [DeviceWrites.Row]) -> SQL {
-        struct Place: Hashable {
-            let owner: OwnedSender
-            let address: [UInt8]
-        }
-        var latest: [Place: (number: Int, row: DeviceWrites.Row)] = [:]
-        for (index, request) in requests.enumerated() {
-            for row in request.device.map(part) ?? [] { latest[Place(owner: request.owner, address: row.address)] = (index + 1, row) }
-        }
-        guard !latest.isEmpty else { return "" }
-        let rows = latest.values.sorted { $0.number < $1.number }
+        let rows = requests.enumerated().flatMap { index, request in (request.device.map(part) ?? []).map { (number: index + 1, row: $0) } }
+        guard !rows.isEmpty else { return "" }
         return """
             ,
             \(unescaped: table)_written AS (
-                INSERT INTO \(unescaped: table) (account_id, sender_id, address_index, user_index, sealed, updated_at)
-                SELECT moved.account_id, moved.sender_id, w.address_index, w.user_index, w.sealed, moved.moment
-                FROM unnest(\(rows.map(\.number)), \(rows.map(\.row.address)), \(rows.map(\.row.user)), \(rows.map(\.row.sealed)))
-                    AS w (number, address_index, user_index, sealed)
+                INSERT INTO \(unescaped: table) AS r (account_id, sender_id, address_index, user_index, sealed, revision, updated_at)
+                SELECT DISTINCT ON (moved.account_id, moved.sender_id, w.address_index)
+                    moved.account_id, moved.sender_id, w.address_index, w.user_index, w.sealed, w.revision, moved.moment
+                FROM unnest(\(rows.map(\.number)), \(rows.map(\.row.address)), \(rows.map(\.row.user)), \(rows.map(\.row.sealed)),
+                    \(rows.map(\.row.revision))) AS w (number, address_index, user_index, sealed, revision)
                 JOIN moved ON moved.number = w.number
+                ORDER BY moved.account_id, moved.sender_id, w.address_index, w.revision DESC
                 ON CONFLICT (account_id, sender_id, address_index) DO UPDATE
-                SET sealed = excluded.sealed, updated_at = excluded.updated_at
+                SET sealed = excluded.sealed, revision = excluded.revision, updated_at = excluded.updated_at
+                WHERE r.revision < excluded.revision
             )
             """
     }

@@ -17,7 +17,7 @@ extension SabotageCase {
         SabotageCase(
             name: "forget-ratchet", what: "on_wire is committed without the new ratchet",
             edits: [
-                Edit("outbox.preWire", "SET sealed = excluded.sealed, updated_at = excluded.updated_at", "SET updated_at = excluded.updated_at")
+                Edit("outbox.preWire", "SET sealed = excluded.sealed, revision = excluded.revision", "SET revision = excluded.revision")
             ],
             trial: .trafficAfterDeath),
     ]

@@ -1,4 +1,4 @@
-package import Primitives
+import Primitives
 
 /// One sender's keys in one group: our own (then it can encrypt), or those that another member sent us. Newest first.
 ///

@@ -173,7 +173,7 @@ extension WhatsAppClient {
         guard Sabotage.sendBeforeCommit.isOn || writeEncoded(encoded) else { throw SendFailure(.disconnected, detail: "after pre-wire") }
         if Failpoint.written.isArmed, await flushed() {
             // Time for the server to read it: a process that dies takes back what nobody has read.
-            await sleep(.milliseconds(50))
+            _ = await sleep(.milliseconds(50))
             Failpoint.hit(.written)
         }
         for _ in 0..<sealed.changedIdentities { await observer.identityChanged() }

@@ -37,3 +37,13 @@ struct Options: ParsableArguments {
         Swift.print(String(decoding: try encoder.encode(object), as: UTF8.self))
     }
 }
+
+extension Workplace {
+    /// For a verb: opens what its configuration says, runs `body`, and closes again. Silent unless something is wrong.
+    static func use<Value: Sendable>(
+        _ options: Options, _ body: @Sendable @escaping (Workplace) async throws -> Value
+    ) async throws -> Value {
+        let settings = try options.settings()
+        return try await use(settings, logger: options.logger(settings), body)
+    }
+}

@@ -191,11 +191,12 @@ extension World {
     /// sender is ready.
     func loseSenderAfterTheWire() async throws {
         var behaviour = TrafficBehaviour()
-        behaviour.lostAcks = 40
+        behaviour.lostAcks = 160
         guard let sender = simulator.phones.first?.number else { throw ProofFailure("no sender") }
         try simulator.setBehaviour(behaviour, sender: sender)
         let caller = Caller(self)
-        for _ in 0..<60 {
+        // Half of them are its: more than it may have on the way at once.
+        for _ in 0..<240 {
             let number = recipient(endingIn: "1234")
             var silent = RecipientBehaviour()
             silent.receipts = .none

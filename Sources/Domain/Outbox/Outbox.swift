@@ -46,6 +46,6 @@ package struct Outbox: Sendable {
         let batch = PreWireBatch(database: engine, random: random, acknowledgementLimit: acknowledgementLimit, isPaced: isPaced)
         preWires = GroupCommit(maximum: 128, lanes: 2, crowd: 64, spacing: .whileQueued(.milliseconds(8))) { try await batch.commit($0) }
         // Nobody waits for these but the server, who may: a message makes several reports within milliseconds, and most share a commit.
-        reports = GroupCommit(maximum: 300, lanes: 1, spacing: .always(.milliseconds(30))) { try await Self.commit($0, in: engine) }
+        reports = GroupCommit(maximum: 300, lanes: 1, spacing: .always(.milliseconds(40))) { try await Self.commit($0, in: engine) }
     }
 }

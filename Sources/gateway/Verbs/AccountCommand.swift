@@ -16,8 +16,7 @@ struct AccountCommand: AsyncParsableCommand {
 
         func run() async throws {
             guard (1...80).contains(name.unicodeScalars.count) else { throw ValidationError("the name has 1 to 80 characters") }
-            let settings = try options.settings()
-            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+            try await Workplace.use(options) { workplace in
                 let account = try await workplace.gateway.accounts.create(name: name, defaultCallingCode: callingCode, now: Date())
                 try options.print(["id": account.id.description, "name": account.name], account.id.description)
             }
@@ -29,8 +28,7 @@ struct AccountCommand: AsyncParsableCommand {
         @OptionGroup var options: Options
 
         func run() async throws {
-            let settings = try options.settings()
-            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+            try await Workplace.use(options) { workplace in
                 let accounts = try await workplace.gateway.accounts.list()
                 try options.print(
                     ["data": accounts.map { ["id": $0.id.description, "name": $0.name, "state": $0.state.rawValue] }],
@@ -46,9 +44,8 @@ struct AccountCommand: AsyncParsableCommand {
         @Option(help: "Seconds to wait for senders to be unlinked from their phones.") var patience = 60
 
         func run() async throws {
-            let settings = try options.settings()
             let id = try Account.ID.parsed(account)
-            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+            try await Workplace.use(options) { workplace in
                 let receipt = try await workplace.gateway.closing.close(id, patience: Double(patience), now: { Date() })
                 guard let receipt else { throw Failure("there is no account \(account)") }
                 try options.print(

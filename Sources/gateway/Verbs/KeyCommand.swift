@@ -17,11 +17,10 @@ struct KeyCommand: AsyncParsableCommand {
         @Option(help: "send, read, manage; comma separated.") var scopes = "send,read,manage"
 
         func run() async throws {
-            let settings = try options.settings()
             let account = try Account.ID.parsed(account)
             let parsed = scopes.split(separator: ",").map { APIKey.Scope(rawValue: String($0)) }
             guard !parsed.isEmpty, !parsed.contains(nil) else { throw ValidationError("--scopes takes send, read and manage") }
-            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+            try await Workplace.use(options) { workplace in
                 guard try await workplace.gateway.accounts.find(account) != nil else { throw Failure("there is no account \(account)") }
                 let created = try await workplace.gateway.apiKeys.create(
                     account: account, label: label, test: test, scopes: Set(parsed.compactMap { $0 }), now: Date())
@@ -37,9 +36,8 @@ struct KeyCommand: AsyncParsableCommand {
         @Option(help: "The account, acc_…") var account: String
 
         func run() async throws {
-            let settings = try options.settings()
             let account = try Account.ID.parsed(account)
-            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+            try await Workplace.use(options) { workplace in
                 let keys = try await workplace.gateway.apiKeys.list(account)
                 let rows = keys.map { key in
                     [
@@ -62,10 +60,9 @@ struct KeyCommand: AsyncParsableCommand {
         @Argument(help: "The key's id, key_…") var key: String
 
         func run() async throws {
-            let settings = try options.settings()
             let account = try Account.ID.parsed(account)
             let key = try APIKey.ID.parsed(key)
-            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+            try await Workplace.use(options) { workplace in
                 guard try await workplace.gateway.apiKeys.revoke(key, account: account, now: Date()) else {
                     throw Failure("there is no active key \(key) in this account")
                 }

@@ -16,10 +16,9 @@ struct MessageCommand: AsyncParsableCommand {
         @Argument(help: "The message, msg_…") var message: String
 
         func run() async throws {
-            let settings = try options.settings()
             let account = try Account.ID.parsed(account)
             let id = try Message.ID.parsed(message)
-            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+            try await Workplace.use(options) { workplace in
                 guard let message = try await workplace.gateway.messages.find(id, account: account),
                     let events = try await workplace.gateway.messages.events(id, account: account)
                 else { throw Failure("there is no message \(id)") }
@@ -71,10 +70,9 @@ struct MessageCommand: AsyncParsableCommand {
         @Argument(help: "The message, msg_…") var message: String
 
         func run() async throws {
-            let settings = try options.settings()
             let account = try Account.ID.parsed(account)
             let id = try Message.ID.parsed(message)
-            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+            try await Workplace.use(options) { workplace in
                 switch try await workplace.gateway.messages.cancel(id, account: account, now: Date()) {
                 case .canceled: try options.print(["id": id.description, "status": MessageStatus.canceled.rawValue], "canceled")
                 case .refused(let message): throw Failure("the message cannot be canceled any more: it is \(message.status.rawValue)")

@@ -38,9 +38,8 @@ struct PoolCommand: AsyncParsableCommand {
         @Option(help: "The account, acc_…") var account: String
 
         func run() async throws {
-            let settings = try options.settings()
             let account = try Account.ID.parsed(account)
-            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+            try await Workplace.use(options) { workplace in
                 let pools = try await workplace.gateway.pools.list(account)
                 try options.print(
                     ["data": pools.map { PoolJSON($0) }],
@@ -97,10 +96,9 @@ struct PoolCommand: AsyncParsableCommand {
         @Argument(help: "The pool, pool_…") var pool: String
 
         func run() async throws {
-            let settings = try options.settings()
             let account = try Account.ID.parsed(account)
             let id = try Pool.ID.parsed(pool)
-            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+            try await Workplace.use(options) { workplace in
                 switch try await workplace.gateway.pools.delete(id, account: account) {
                 case .deleted: try options.print(["deleted": id.description], "deleted")
                 case .isDefault: throw Failure("this is the default pool; make another one the default first")
@@ -112,8 +110,7 @@ struct PoolCommand: AsyncParsableCommand {
 
     /// Runs `body` and prints the pool it gives.
     private static func use(_ options: Options, _ body: @Sendable @escaping (Gateway) async throws -> Pool?) async throws {
-        let settings = try options.settings()
-        try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+        try await Workplace.use(options) { workplace in
             do {
                 guard let pool = try await body(workplace.gateway) else { throw Failure("there is no such pool") }
                 let members = pool.members.map { member in

@@ -18,11 +18,10 @@ struct RouteCommand: AsyncParsableCommand {
         @Flag(help: "Ask who may send this very moment.") var failFast = false
 
         func run() async throws {
-            let settings = try options.settings()
             let account = try Account.ID.parsed(route.account)
             // The decision does not depend on the text.
             let message = try route.message("-", failFast: failFast)
-            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+            try await Workplace.use(options) { workplace in
                 let caller = Caller(account: account, isTest: route.test)
                 let decision = try await workplace.gateway.messages.explain(message, caller: caller, now: Date())
                 let senders = decision.considered.map { sender in

@@ -18,7 +18,6 @@ struct SendCommand: AsyncParsableCommand {
     @Argument(help: "The text.") var text: String
 
     func run() async throws {
-        let settings = try options.settings()
         let account = try Account.ID.parsed(route.account)
         let key: IdempotencyKey?
         do { key = try idempotencyKey.map { text throws(InvalidMessage.Code) in try IdempotencyKey(text) } } catch {
@@ -30,7 +29,7 @@ struct SendCommand: AsyncParsableCommand {
         }
         let message = try route.message(
             text, sendAt: time, ttl: ttl, failFast: failFast, atMostOnce: atMostOnce, store: store, reference: reference)
-        try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+        try await Workplace.use(options) { workplace in
             do {
                 let accepted = try await workplace.gateway.messages.accept(
                     message, caller: Caller(account: account, isTest: route.test), idempotencyKey: key, now: Date())

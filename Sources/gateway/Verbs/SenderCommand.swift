@@ -21,10 +21,9 @@ struct SenderCommand: AsyncParsableCommand {
         @Flag(help: "A test sender, for the sandbox.") var test = false
 
         func run() async throws {
-            let settings = try options.settings()
             let account = try Account.ID.parsed(account)
             let existing = try sender.map { try Sender.ID.parsed($0) }
-            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+            try await Workplace.use(options) { workplace in
                 let gateway = workplace.gateway
                 let id =
                     if let existing { existing } else {
@@ -68,9 +67,8 @@ struct SenderCommand: AsyncParsableCommand {
         @Option(help: "The account, acc_…") var account: String
 
         func run() async throws {
-            let settings = try options.settings()
             let account = try Account.ID.parsed(account)
-            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+            try await Workplace.use(options) { workplace in
                 let senders = try await workplace.gateway.senders.list(account)
                 try options.print(
                     ["data": senders.map(SenderCommand.fields)],
@@ -86,10 +84,9 @@ struct SenderCommand: AsyncParsableCommand {
         @Argument(help: "The sender, snd_…") var sender: String
 
         func run() async throws {
-            let settings = try options.settings()
             let account = try Account.ID.parsed(account)
             let id = try Sender.ID.parsed(sender)
-            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+            try await Workplace.use(options) { workplace in
                 guard let sender = try await workplace.gateway.senders.get(id, account: account) else { throw Failure("there is no sender \(id)") }
                 let condition = sender.condition(at: Date())
                 try options.print(
@@ -112,10 +109,9 @@ struct SenderCommand: AsyncParsableCommand {
         @Argument(help: "The sender, snd_…") var sender: String
 
         func run() async throws {
-            let settings = try options.settings()
             let account = try Account.ID.parsed(account)
             let id = try Sender.ID.parsed(sender)
-            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+            try await Workplace.use(options) { workplace in
                 guard let state = try await workplace.gateway.senders.remove(id, account: account, now: Date()) else {
                     throw Failure("there is no sender \(id)")
                 }
@@ -135,11 +131,10 @@ struct SenderCommand: AsyncParsableCommand {
         @Argument(help: "The sender, snd_…") var sender: String
 
         func run() async throws {
-            let settings = try options.settings()
             let account = try Account.ID.parsed(account)
             let id = try Sender.ID.parsed(sender)
             let shape = reset ? SendingLimits.Shape() : try limits.shape()
-            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+            try await Workplace.use(options) { workplace in
                 let gateway = workplace.gateway
                 let found: Sender?
                 do {
@@ -165,10 +160,9 @@ struct SenderCommand: AsyncParsableCommand {
         @Argument(help: "The sender, snd_…") var sender: String
 
         func run() async throws {
-            let settings = try options.settings()
             let account = try Account.ID.parsed(account)
             let id = try Sender.ID.parsed(sender)
-            try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
+            try await Workplace.use(options) { workplace in
                 guard let state = try await workplace.gateway.senders.resume(id, account: account, now: Date()) else {
                     throw Failure("there is no sender \(id)")
                 }

@@ -18,6 +18,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 }
 
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
@@ -49,6 +50,8 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", exact: "2.13.0"),
         // The log interface of every room.
         .package(url: "https://github.com/apple/swift-log.git", exact: "1.16.2"),
+        // The metrics interface of every room; the backend is ours (Telemetry).
+        .package(url: "https://github.com/apple/swift-metrics.git", exact: "2.13.0"),
         // The verbs of the command line.
         .package(url: "https://github.com/apple/swift-argument-parser.git", exact: "1.8.2"),
         // gateway.toml, with line numbers in its errors.
@@ -72,6 +75,9 @@ let package = Package(
         // The one door through which HTTP leaves.
         room("OutboundHTTP", ["CCurl", "CCurlShim", lifecycle]),
 
+        // What metrics are kept in, and how Prometheus reads them.
+        room("Telemetry", [metrics]),
+
         // The wire.
         room("SignalProtocol", ["Primitives"]),
         room("WhatsAppWire", ["Primitives", "CZlib", protobuf]),
@@ -81,15 +87,15 @@ let package = Package(
         // The business.
         room("Domain", ["Postgres", "Secrets", "Primitives", logging]),
         room("Sessions", ["Domain", "WhatsApp", "SignalProtocol", "Secrets", "Postgres", "Primitives", logging, lifecycle]),
-        room("Delivery", ["Domain", "Postgres", logging, lifecycle]),
+        room("Delivery", ["Domain", "Postgres", "OutboundHTTP", "Primitives", logging, lifecycle]),
         room("Web", ["Domain", "Postgres", "Primitives", "CQrencode", hummingbird, logging]),
         room("API", ["Web", "Domain", hummingbird]),
         .executableTarget(
             name: "gateway",
             dependencies: [
                 "API", "Web", "Delivery", "Sessions", "Simulator", "Domain", "Postgres", "OutboundHTTP", "Secrets", "Primitives", "WhatsApp",
-                "WhatsAppWire", "CQrencode",
-                hummingbird, logging, lifecycle, .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+                "WhatsAppWire", "CQrencode", "Telemetry",
+                hummingbird, logging, metrics, lifecycle, .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), .product(name: "TOMLKit", package: "TOMLKit"),
             ],
             exclude: ["Docs"], swiftSettings: house),
@@ -101,7 +107,7 @@ let package = Package(
         .executableTarget(
             name: "prove",
             dependencies: [
-                "Conformance", "Proof", "Simulation", "Simulator", "Primitives", "Domain", "Secrets", "Postgres", "WhatsApp", logging,
+                "Conformance", "Proof", "Simulation", "Simulator", "Primitives", "Domain", "Secrets", "Postgres", "WhatsApp", "OutboundHTTP", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: house),
@@ -114,7 +120,8 @@ let package = Package(
             ],
             swiftSettings: house),
         .target(
-            name: "TestSupport", dependencies: ["Primitives", "Postgres", "Domain", "Secrets", logging], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["Primitives", "Postgres", "Domain", "Delivery", "OutboundHTTP", "Secrets", logging],
+            path: "Tests/TestSupport",
             swiftSettings: house),
         tests("PrimitivesTests", ["Primitives", "CSodium"]),
         tests("SecretsTests", ["Secrets", "Primitives"]),
@@ -126,7 +133,8 @@ let package = Package(
         tests("ConformanceTests", ["Conformance"]),
         tests("WhatsAppTests", ["WhatsApp", "Simulator", "WhatsAppWire", "SignalProtocol", "Primitives"]),
         tests("SimulatorTests", ["Simulator", "WhatsAppWire", "SignalProtocol", "Primitives"]),
-        tests("DomainTests", ["Domain", "Postgres", "Secrets"]),
+        tests("DomainTests", ["Domain", "Postgres", "Secrets", "Primitives"]),
+        tests("DeliveryTests", ["Delivery", "Domain", "OutboundHTTP", "Postgres", "Primitives", "Proof", lifecycle]),
         tests(
             "SessionsTests",
             [
@@ -135,7 +143,8 @@ let package = Package(
                 logging,
             ]),
         tests("APITests", ["API", "Web", "Domain", .product(name: "HummingbirdTesting", package: "hummingbird")]),
-        tests("GatewayTests", ["gateway", "Domain", "Web"]),
+        tests("TelemetryTests", ["Telemetry", metrics]),
+        tests("GatewayTests", ["gateway", "Domain", "Web", "OutboundHTTP", "Postgres", "Telemetry", lifecycle, metrics]),
         tests("SimulationTests", ["Simulation", "Domain", "Postgres"]),
     ]
 )

@@ -37,8 +37,18 @@ extension Routes {
             }
         }
         let accepted = results.count { $0.message != nil }
+        context.logger.debug("messages accepted", metadata: ["message.ids": "\(Self.ids(outcomes))"])
         return JSONResponse.make(
             BatchResultJSON(accepted: accepted, rejected: results.count - accepted, results: results), status: accepted > 0 ? .accepted : .ok)
+    }
+}
+
+extension Routes {
+    /// For the log, in which the lines about a message carry its id.
+    private static func ids(_ outcomes: [BatchOutcome]) -> String {
+        outcomes.compactMap { outcome in
+            if case .accepted(let accepted) = outcome { accepted.message.id.description } else { nil }
+        }.joined(separator: " ")
     }
 }
 

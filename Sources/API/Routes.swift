@@ -45,6 +45,13 @@ package struct Routes: Sendable {
         v1.path("senders/:id/pairing", get: getPairing, post: startPairing)
         v1.path("pools", get: listPools, post: createPool)
         v1.path("pools/:id", get: getPool, patch: updatePool, delete: deletePool)
+        v1.path("webhook-endpoints", get: listWebhookEndpoints, post: createWebhookEndpoint)
+        v1.path("webhook-endpoints/:id", get: getWebhookEndpoint, patch: updateWebhookEndpoint, delete: deleteWebhookEndpoint)
+        v1.path("webhook-endpoints/:id/deliveries", get: listWebhookDeliveries)
+        v1.path("webhook-endpoints/:id/test", post: testWebhookEndpoint)
+        v1.path("webhook-endpoints/:id/rotate-secret", post: rotateWebhookSecret)
+        v1.path("events", get: listEvents)
+        v1.path("events/replay", post: replayEvents)
         v1.path("account/close", post: closeAccount)
     }
 }

@@ -19,13 +19,15 @@ package struct Gateway: Sendable {
     package let health: Health
     package let leases: Leases
     package let contacts: Contacts
+    package let webhooks: Webhooks
+    package let events: EventLog
     package let retention: Retention
     package let closing: Closing
 
     package init(
         databases: Databases, keyRing: KeyRing, random: any RandomSource = SystemRandom(), argon2: Argon2Hasher = Argon2Hasher(),
         pendingLimit: Int = Messages.defaultPendingLimit, acknowledgementLimit: TimeInterval = Outbox.defaultAcknowledgementLimit,
-        isPaced: Bool = true, logger: Logger, now: @escaping @Sendable () -> Date = { Date() }
+        isPaced: Bool = true, webhookURLs: WebhookURLRule = .none, logger: Logger, now: @escaping @Sendable () -> Date = { Date() }
     ) {
         let keys = AccountKeys(database: databases.api, keyRing: keyRing, random: random, now: now)
         self.databases = databases
@@ -45,6 +47,8 @@ package struct Gateway: Sendable {
         health = Health(database: databases.engine)
         leases = Leases(database: databases.leases)
         contacts = Contacts(database: databases.engine, keys: keys)
+        webhooks = Webhooks(databases: databases, keys: keys, random: random, urls: webhookURLs)
+        events = EventLog(databases: databases, keys: keys, random: random)
         retention = Retention(database: databases.cron, random: random, logger: logger)
         closing = Closing(databases: databases, keys: keys, apiKeys: apiKeys, random: random, logger: logger)
     }

@@ -42,6 +42,8 @@ package final class HTTPClient: Service, Sendable {
         package var waitingPerHost = 1_000
         /// How long running requests may go on after shutdown began.
         package var grace: Duration = .seconds(5)
+        /// Told when a request is over, on the caller's task; for metrics. It must not wait for anything.
+        package var finished: (@Sendable (Outcome) -> Void)?
 
         package init(
             policy: EgressPolicy = .public, resolver: any HostResolver = SystemHostResolver(), proxy: OutboundProxy? = nil,
@@ -53,6 +55,15 @@ package final class HTTPClient: Service, Sendable {
             self.userAgent = userAgent
             self.certificateFile = certificateFile
         }
+    }
+
+    /// What became of a request, its redirects included.
+    package struct Outcome: Hashable, Sendable {
+        /// nil: there was none.
+        package var status: Int?
+        /// Why there was none.
+        package var failure: OutboundFailure.Code?
+        package var duration: Duration
     }
 
     /// How much is going on, for metrics.
@@ -98,6 +109,17 @@ package final class HTTPClient: Service, Sendable {
     /// Sends a request and returns the whole response. Cancelling the task aborts it at once.
     package func send(_ request: OutboundRequest) async throws(OutboundFailure) -> OutboundResponse {
         let began = ContinuousClock.now
+        do {
+            let response = try await perform(request, began)
+            configuration.finished?(Outcome(status: response.status, failure: nil, duration: began.duration(to: .now)))
+            return response
+        } catch {
+            configuration.finished?(Outcome(status: nil, failure: error.code, duration: began.duration(to: .now)))
+            throw error
+        }
+    }
+
+    private func perform(_ request: OutboundRequest, _ began: ContinuousClock.Instant) async throws(OutboundFailure) -> OutboundResponse {
         let deadline = began + (request.deadline ?? configuration.deadline)
         guard (request.bodyLimit ?? 0) >= 0, deadline > began else {
             throw .invalidRequest("a limit is negative or the deadline is not in the future")

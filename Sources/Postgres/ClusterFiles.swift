@@ -113,6 +113,9 @@ struct ClusterFiles: Sendable {
 
     // MARK: Configuration
 
+    /// Whoever can enter the socket's folder; replication is for base backups.
+    private static let access = "local all all trust\nlocal replication \(EmbeddedCluster.owner) trust\n"
+
     /// Written whole at every start. Nothing a row holds may reach the server's log: no statements, no parameters, no DETAIL.
     func writeConfiguration(for tools: ClusterTools, socketDirectory: String) throws {
         var lines: [String: String] = [
@@ -129,7 +132,7 @@ struct ClusterFiles: Sendable {
         ]
         lines.merge(settings) { _, given in given }
         let text = lines.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)\n" }.joined()
-        for (name, content) in [("postgresql.conf", text), ("postgresql.auto.conf", ""), ("pg_hba.conf", "local all all trust\n")] {
+        for (name, content) in [("postgresql.conf", text), ("postgresql.auto.conf", ""), ("pg_hba.conf", Self.access)] {
             let path = "\(cluster)/\(name)"
             do {
                 try content.write(toFile: path, atomically: true, encoding: .utf8)

@@ -50,6 +50,10 @@ final class ConnectionPool: Sendable {
         self.queueLimit = queueLimit
     }
 
+    var load: Database.Load {
+        state.withLock { Database.Load(connections: count, busy: count - $0.idle.count, waiting: $0.waiters.count) }
+    }
+
     /// A connection at once if one is idle, otherwise in turn; `.deadline` when the time is over, `.unavailable` when too many wait or
     /// the pool is closed. Whoever gets one gives it back.
     nonisolated(nonsending) func acquire(until deadline: ContinuousClock.Instant) async throws -> Lease {

@@ -59,6 +59,18 @@ package final class Database: Service, Sendable {
     /// Refuses new calls and returns when the running ones are over and all connections are closed.
     package func close() async { await pool.close() }
 
+    /// How busy the pool is, for metrics.
+    package struct Load: Hashable, Sendable {
+        /// Connections that may be open at most.
+        package var connections: Int
+        /// Of these, in use at this moment.
+        package var busy: Int
+        /// Callers that wait for one.
+        package var waiting: Int
+    }
+
+    package var load: Load { pool.load }
+
     // MARK: Transactions
 
     /// Runs `body` in one transaction and commits when it returns; rolls back when it throws or its task is cancelled.

@@ -21,6 +21,7 @@ package final class GatewayProcess: Sendable {
         self.port = port
         environment = [
             "GATEWAY_DATA_DIR": dataDirectory, "GATEWAY_SERVER_LISTEN": "127.0.0.1:\(port)", "GATEWAY_SANDBOX_ENDPOINT": endpoint,
+            "GATEWAY_SERVER_METRICS_LISTEN": "127.0.0.1:0",
         ].merging(settings) { $1 }
     }
 

@@ -17,7 +17,7 @@ final class DeviceMemory: Sendable {
 
     fileprivate struct Entry: Sendable {
         var record: SignalRecord
-        /// Of the commit that wrote it last; 0: it was read.
+        /// Of the commit that wrote it last; 0: nothing is stored.
         var revision: Int64 = 0
     }
 
@@ -36,7 +36,7 @@ final class DeviceMemory: Sendable {
     }
 
     fileprivate static let contactCapacity = 64
-    fileprivate static let recordCapacity = 96
+    fileprivate static let recordCapacity = 192
     private static let idleLimit: Duration = .seconds(30)
 
     private let state = Mutex(State())
@@ -89,12 +89,15 @@ final class DeviceMemory: Sendable {
     }
 
     /// Takes what was read, unless it is known meanwhile or may be outdated. An address that is missing in `found` has nothing stored.
-    func keep(_ found: [SignalAddress: SignalRecord], of addresses: [SignalAddress], version: UInt64) {
+    /// - Parameter revisions: of the rows that were found.
+    func keep(
+        _ found: [SignalAddress: SignalRecord], of addresses: [SignalAddress], revisions: [SignalAddress: Int64] = [:], version: UInt64
+    ) {
         state.withLock { state in
             guard state.version == version else { return }
             state.used()
             for address in addresses where state.records.value(for: address) == nil {
-                state.records.insert(Entry(record: found[address] ?? SignalRecord()), for: address)
+                state.records.insert(Entry(record: found[address] ?? SignalRecord(), revision: revisions[address] ?? 0), for: address)
             }
         }
     }

@@ -13,18 +13,22 @@ extension SealedDeviceStore {
         let unknown = addresses.filter { known[$0] == nil }
         var records = known.filter { $0.value.session != nil || $0.value.identity != nil }
         guard !unknown.isEmpty else { return records }
-        let found = try await storedRecords(of: unknown)
-        memory.keep(found, of: unknown, version: version)
+        let (found, revisions) = try await storedRecords(of: unknown)
+        memory.keep(found, of: unknown, revisions: revisions, version: version)
         records.merge(found) { $1 }
         return records
     }
 
-    private func storedRecords(of addresses: [SignalAddress]) async throws -> [SignalAddress: SignalRecord] {
+    private func storedRecords(
+        of addresses: [SignalAddress]
+    ) async throws -> (records: [SignalAddress: SignalRecord], revisions: [SignalAddress: Int64]) {
         let byIndex = Dictionary(addresses.map { (index($0), $0) }) { first, _ in first }
         var records: [SignalAddress: SignalRecord] = [:]
+        var revisions: [SignalAddress: Int64] = [:]
         for row in try await reads.rows(SignalReads.Request(owner: owner, indexes: Array(byIndex.keys))) {
             memory.saw(revision: row.revision)
             guard let address = byIndex[row.index] else { continue }
+            revisions[address] = max(revisions[address] ?? 0, row.revision)
             if row.isSession {
                 records[address, default: SignalRecord()].session = try SessionRecord(
                     serialized: try sealer.open(row.sealed, purpose: .signal, context: sessionPlace(row.index)))
@@ -33,7 +37,7 @@ extension SealedDeviceStore {
                 records[address, default: SignalRecord()].identity = try IdentityRow(opened).key
             }
         }
-        return records
+        return (records, revisions)
     }
 
     func addresses(ofUser name: String) async throws -> [SignalAddress] {

@@ -24,6 +24,7 @@ package enum ProblemCode: String, CaseIterable, Sendable {
     case messageNotCancelable = "message_not_cancelable"
     case senderNotResumable = "sender_not_resumable"
     case defaultPool = "default_pool"
+    case webhookEndpointDisabled = "webhook_endpoint_disabled"
     case alreadyPaired = "already_paired"
     case confirmationMismatch = "confirmation_mismatch"
     case tooManyRequests = "too_many_requests"
@@ -39,7 +40,9 @@ package enum ProblemCode: String, CaseIterable, Sendable {
         case .notFound: .notFound
         case .methodNotAllowed: .methodNotAllowed
         case .requestTimeout: .requestTimeout
-        case .idempotencyInProgress, .noSenderAvailable, .messageNotCancelable, .senderNotResumable, .defaultPool, .alreadyPaired: .conflict
+        case .idempotencyInProgress, .noSenderAvailable, .messageNotCancelable, .senderNotResumable, .defaultPool, .alreadyPaired,
+            .webhookEndpointDisabled:
+            .conflict
         case .bodyTooLarge: .contentTooLarge
         case .unsupportedMediaType: .unsupportedMediaType
         case .invalidRequest, .tooManyItems, .idempotencyKeyReused, .noEligibleSender, .confirmationMismatch: .unprocessableContent
@@ -73,6 +76,7 @@ package enum ProblemCode: String, CaseIterable, Sendable {
         case .messageNotCancelable: "The message cannot be canceled any more"
         case .senderNotResumable: "The sender cannot be resumed"
         case .defaultPool: "The default pool cannot be deleted"
+        case .webhookEndpointDisabled: "The webhook endpoint is not enabled"
         case .alreadyPaired: "The sender is already paired"
         case .confirmationMismatch: "The confirmation does not match"
         case .tooManyRequests: "Too many requests"

@@ -13,6 +13,8 @@ package struct ProblemMiddleware: RouterMiddleware {
     package func handle(
         _ request: Request, context: WebContext, next: (Request, WebContext) async throws -> Response
     ) async throws -> Response {
+        var context = context
+        context.adoptRequestID(of: request)
         var response: Response
         do {
             response = try await next(request, context)
@@ -20,7 +22,7 @@ package struct ProblemMiddleware: RouterMiddleware {
             response = Self.response(to: error, context)
         }
         if response.headers[.connection] == "close" { response.body = Self.closing(response.body, context.channel) }
-        response.headers[Self.requestID] = context.requestID
+        response.headers[.requestID] = context.requestID
         response.headers[.xContentTypeOptions] = "nosniff"
         if response.headers[.cacheControl] == nil { response.headers[.cacheControl] = "no-store" }
         return response
@@ -41,8 +43,6 @@ package struct ProblemMiddleware: RouterMiddleware {
         return problem.response(requestID: context.requestID)
     }
 
-    private static let requestID = HTTPField.Name("X-Request-Id") ?? .date
-
     /// What a client is told about an error.
     package static func problem(for error: any Error) -> Problem {
         switch error {
@@ -54,6 +54,7 @@ package struct ProblemMiddleware: RouterMiddleware {
                 fields: invalid.problems.map { .init(pointer: $0.pointer, code: $0.code.rawValue, detail: $0.detail) })
         case let invalid as InvalidLimits: self.problem(for: invalid.problems)
         case let invalid as InvalidPool: self.problem(for: invalid.problems)
+        case let invalid as InvalidEndpoint: self.problem(for: invalid.problems)
         case is InvalidID: Problem(.notFound, "There is no such thing in this account.")
         case let failure as DatabaseError where failure.isTransient:
             .retryable(.databaseUnavailable, "The database is not available; nothing that was accepted is lost.", after: 1)

@@ -4,8 +4,8 @@ package import WhatsAppWire
 
 /// All durable state of **one** linked device. The implementer seals and stores it; every method returns only after its effect is durable.
 ///
-/// The client calls it from one device only and never runs two commits of the same address at once. A thrown error means that nothing was
-/// changed; the client then leaves its own state as it was.
+/// The client calls it from one device only. It never reads or commits an address here while a message's pre-wire for it is on its way. A thrown
+/// error means that nothing was changed; the client then leaves its own state as it was.
 package protocol DeviceStore: Sendable {
     /// The credentials of the pairing, or nil when the device is not paired.
     func credentials() async throws -> DeviceCredentials?

@@ -28,7 +28,7 @@ extension WhatsAppClient {
         if let sentAlong = request.bundle {
             if retries.mayRebuildFromKeys(of: address, now: now()) { bundle = sentAlong }
         } else {
-            let known = try await store.signalRecords(for: [address])[address]
+            let known = try await signalRecord(of: address)
             if request.calls(forNewSessionInsteadOf: known?.session), retries.mayFetchBundle(for: address, now: now()) {
                 bundle = try await fetchBundles(for: [device])[device]
             }

@@ -95,6 +95,7 @@ extension WhatsAppClient {
         preWire: CommitPreWire
     ) async throws(SendFailure) -> Transmission {
         guard let credentials else { throw SendFailure(.notReady) }
+        let generation = connection?.generation
         var phase: WritableKeyPath<SendTimings, Duration> = \.resolve
         var since = ContinuousClock.now
         defer { timings[keyPath: phase] += since.duration(to: .now) }
@@ -125,13 +126,16 @@ extension WhatsAppClient {
         // Cut off while it waited its turn: nothing of it has left.
         guard !Task.isCancelled else { throw SendFailure(.canceled) }
         var records = try await signals(of: addresses)
-        let strangers = refresh ? [] : targets.all.filter { records[$0.signalAddress]?.session?.isEmpty ?? true }
-        if !strangers.isEmpty {
+        // Nobody waits for the server with us; what was read may be another one's past afterwards, and who was known a stranger.
+        var asked: Set<JID> = refresh ? Set(targets.all) : []
+        while true {
+            let strangers = targets.all.filter { !asked.contains($0) && records[$0.signalAddress]?.session?.isEmpty ?? true }
+            guard !strangers.isEmpty else { break }
+            asked.formUnion(strangers)
             enter(\.resolve, &timings)
-            // Nobody waits for the server with us; what was read may be another one's past afterwards.
             signalLock.giveBack()
             var failure: SendFailure?
-            do throws(SendFailure) { bundles = try await fetchedBundles(for: strangers) } catch { failure = error }
+            do throws(SendFailure) { bundles.merge(try await fetchedBundles(for: strangers)) { $1 } } catch { failure = error }
             enter(\.encrypt, &timings)
             await lockSignals()
             if let failure { throw failure }
@@ -160,17 +164,9 @@ extension WhatsAppClient {
         // From here on others may encrypt with what this message has advanced.
         advanced.advance(changes, from: records)
         let turn = turns.draw()
-        defer { turns.end(turn) }
         isLocked = false
         signalLock.giveBack()
-        do {
-            defer { advanced.settle(changes) }
-            try await durable()
-        } catch {
-            throw SendFailure(.preWireFailed, cause: error)
-        }
-        await waitForTurn(turn)
-        guard Sabotage.sendBeforeCommit.isOn || writeEncoded(encoded) else { throw SendFailure(.disconnected, detail: "after pre-wire") }
+        try await leave(encoded, when: durable, turn, changes, generation)
         if Failpoint.written.isArmed, await flushed() {
             // Time for the server to read it: a process that dies takes back what nobody has read.
             _ = await sleep(.milliseconds(50))
@@ -223,6 +219,23 @@ extension WhatsAppClient {
         } catch {
             logger.warning("devices that were missing did not get the message")
         }
+    }
+
+    /// Writes the stanza when its changes are durable and those before it have left.
+    private func leave(
+        _ stanza: [UInt8], when durable: @Sendable () async throws -> Void, _ turn: UInt64, _ changes: DeviceChanges, _ generation: UInt64?
+    ) async throws(SendFailure) {
+        defer { turns.end(turn) }
+        do {
+            defer { advanced.settle(changes) }
+            try await durable()
+        } catch {
+            throw SendFailure(.preWireFailed, cause: error)
+        }
+        await waitForTurn(turn)
+        if Sabotage.sendBeforeCommit.isOn { return }
+        // Its acknowledgement is waited for on the connection that it was built for.
+        guard generation == connection?.generation, writeEncoded(stanza) else { throw SendFailure(.disconnected, detail: "after pre-wire") }
     }
 
     private func signals(of addresses: [SignalAddress]) async throws(SendFailure) -> [SignalAddress: SignalRecord] {

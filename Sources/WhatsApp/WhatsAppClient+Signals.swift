@@ -22,10 +22,22 @@ extension WhatsAppClient {
         if !turns.isFirst(turn) { await withCheckedContinuation { turns.wait(for: turn, $0) } }
     }
 
-    /// Records as the last message has left them. For who holds the lock.
+    /// Records as the last message has left them. For who holds the lock; everybody else would read what is about to be replaced.
     func signalRecords(of addresses: [SignalAddress]) async throws -> [SignalAddress: SignalRecord] {
-        let known = advanced.records(of: addresses)
-        guard known.count < addresses.count else { return known }
-        return try await store.signalRecords(for: addresses.filter { known[$0] == nil }).merging(known) { $1 }
+        while true {
+            let known = advanced.records(of: addresses)
+            guard known.count < addresses.count else { return known }
+            let stored = try await store.signalRecords(for: addresses.filter { known[$0] == nil })
+            // What has settled meanwhile may have failed: then the store does not have what was known of it.
+            guard advanced.records(of: Array(known.keys)).count == known.count else { continue }
+            return stored.merging(known) { $1 }
+        }
+    }
+
+    /// One record, as the last message has left it.
+    func signalRecord(of address: SignalAddress) async throws -> SignalRecord? {
+        await lockSignals()
+        defer { signalLock.giveBack() }
+        return try await signalRecords(of: [address])[address]
     }
 }

@@ -12,10 +12,15 @@ enum Main {
             } else {
                 try command.run()
             }
+            LogSink.standardError.drain(within: patience)
         } catch {
+            LogSink.standardError.drain(within: patience)
             Foundation.exit(report(error))
         }
     }
+
+    /// For the last log lines, if nobody takes them.
+    private static let patience: Duration = .seconds(1)
 
     private static func report(_ error: any Error) -> Int32 {
         if let failure = error as? Failure {
@@ -40,7 +45,8 @@ struct GatewayCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "gateway", abstract: "Sends WhatsApp messages for programs, over your own paired senders.",
         subcommands: [
-            ServeCommand.self, SandboxCommand.self, MigrateCommand.self, DoctorCommand.self, ConfigCommand.self, CronCommand.self,
+            ServeCommand.self, SandboxCommand.self, MigrateCommand.self, DoctorCommand.self, RestoredCommand.self, ConfigCommand.self,
+            CronCommand.self,
             AccountCommand.self, KeyCommand.self, SenderCommand.self, PoolCommand.self, RouteCommand.self, SendCommand.self,
             MessageCommand.self,
         ])

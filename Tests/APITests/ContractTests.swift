@@ -103,7 +103,7 @@ import Web
 }
 
 /// Member names of the schemas of openapi.yaml, read by indentation: that file keeps to one style.
-private struct Contract {
+struct Contract {
     var schemas: [String: (members: Set<String>, required: Set<String>)] = [:]
 
     init() throws {

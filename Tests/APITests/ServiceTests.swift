@@ -62,3 +62,29 @@ import Testing
 struct TestRandom: RandomSource {
     func bytes(_ count: Int) -> [UInt8] { SystemRandom().bytes(count) }
 }
+
+@Suite struct RequestIDTests {
+    @Test(arguments: ["0af7651916cd43dd8448eb211c80319c", "9f2d4c1e-3b5a-4d6f-8a7b-0c1d2e3f4a5b", "req_0123456789abcdef0123456789"])
+    func `A caller's own id of a good form is taken over`(_ id: String) async throws {
+        try await withAPI { api in
+            let answer = try await api.call(.get, "/v1/messages/msg_1", headers: ["X-Request-Id": id])
+            #expect(answer.header("X-Request-Id") == id)
+            #expect(answer.json["request_id"] as? String == id)
+        }
+    }
+
+    @Test(arguments: [
+        "628123456789", "+628123456789", "order-17", "0af7651916cd43dd8448eb211c80319", "req_0123456789abcdef012345678",
+        "req_0123456789abcdef012345678g",
+        "9f2d4c1e-3b5a-4d6f-8a7b-0c1d2e3f4a5", "9f2d4c1e-3b5a-4d6f-8a7b0-c1d2e3f4a5b", "{\"a\": 1}",
+        "0af7651916cd43dd8448eb211c80319c0af7651916cd43dd8448eb211c80319c",
+    ])
+    func `Anything else is not`(_ id: String) async throws {
+        try await withAPI { api in
+            let answer = try await api.call(.get, "/v1/messages/msg_1", headers: ["X-Request-Id": id])
+            let own = try #require(answer.header("X-Request-Id"))
+            #expect(own.hasPrefix("req_") && own.utf8.count == 30 && own != id)
+            #expect(answer.json["request_id"] as? String == own)
+        }
+    }
+}

@@ -29,7 +29,7 @@ import Testing
             let known = try await problem(in: typo).reason.split(separator: ": ").last?.split(separator: ", ").map(String.init)
             #expect(known == names.map { section.isEmpty ? $0 : "\(section).\($0)" }.sorted(), "section [\(section)]")
         }
-        #expect(keys.count == 9)
+        #expect(keys.count == 10)
     }
 
     @Test func `Every key of the committed gateway.toml has a comment right above it`() throws {
@@ -47,7 +47,8 @@ import Testing
         #expect(problem.key == "server.lissten")
         #expect(
             problem.description.contains(
-                "typo.toml:5: server.lissten is unknown; known keys: server.behind_proxy, server.listen, server.max_body, server.public_url"))
+                "typo.toml:5: server.lissten is unknown; known keys: server.behind_proxy, server.listen, server.max_body, server.metrics_listen, server.public_url"
+            ))
     }
 
     @Test func `An unknown section is named`() async throws {
@@ -141,6 +142,17 @@ import Testing
     @Test(arguments: [("127.0.0.1:0", "127.0.0.1"), ("[::1]:8080", "::1"), ("localhost:8080", "localhost")])
     func `Loopback needs none`(_ address: String, _ host: String) throws {
         #expect(try Settings(file: nil, environment: ["GATEWAY_SERVER_LISTEN": address]).server.host == host)
+    }
+
+    @Test func `Metrics stay on loopback unless a proxy is in front, and can be switched off`() throws {
+        func settings(_ values: [String: String]) throws -> Settings { try Settings(file: nil, environment: values) }
+        #expect(try settings([:]).server.metrics?.port == 9_464)
+        #expect(try settings(["GATEWAY_SERVER_METRICS_LISTEN": ""]).server.metrics == nil)
+        let problem = #expect(throws: SettingsProblem.self) { try settings(["GATEWAY_SERVER_METRICS_LISTEN": "0.0.0.0:9464"]) }
+        #expect(problem?.key == "GATEWAY_SERVER_METRICS_LISTEN")
+        #expect(
+            try settings(["GATEWAY_SERVER_METRICS_LISTEN": "0.0.0.0:9464", "GATEWAY_SERVER_BEHIND_PROXY": "true"]).server.metrics?.host == "0.0.0.0")
+        #expect(throws: SettingsProblem.self) { try settings(["GATEWAY_SERVER_METRICS_LISTEN": "9464"]) }
     }
 
     private func problem(in text: String) async throws -> SettingsProblem {

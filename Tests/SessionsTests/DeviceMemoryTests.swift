@@ -135,4 +135,13 @@ import WhatsAppWire
         memory.clear()
         #expect(memory.nextRevision() == 42)
     }
+
+    @Test func `a commit that is answered after a later one was read changes nothing`() {
+        let memory = DeviceMemory()
+        let (earlier, later) = (memory.nextRevision(), memory.nextRevision())
+        memory.committed(DeviceChanges(identities: [address: key]), revision: later)
+        memory.keep([address: SignalRecord(identity: key)], of: [address], revisions: [address: later], version: memory.records([address]).version)
+        memory.committed(DeviceChanges(identities: [address: other]), revision: earlier)
+        #expect(memory.records([address]).known[address]?.identity == key)
+    }
 }

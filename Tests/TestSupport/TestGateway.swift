@@ -1,3 +1,4 @@
+import Delivery
 package import Domain
 package import Foundation
 package import Postgres
@@ -59,7 +60,8 @@ private func withOpenGateway<Result: Sendable>(
         leases: open("gateway_engine", 1))
     let owner = database.open(connections: 1)
     let hasher = Argon2Hasher(parameters: Argon2Parameters(memoryKiB: 64, passes: 1, lanes: 1))
-    let gateway = Gateway(databases: databases, keyRing: keyRing, argon2: hasher, logger: .silent, now: { clock.now })
+    let gateway = Gateway(
+        databases: databases, keyRing: keyRing, argon2: hasher, webhookURLs: .allowed(by: .public), logger: .silent, now: { clock.now })
     let test = TestGateway(gateway: gateway, clock: clock, database: database, keyRing: keyRing, owner: owner)
     func close() async {
         for database in [databases.api, databases.engine, databases.cron, databases.leases, owner] { await database.close() }

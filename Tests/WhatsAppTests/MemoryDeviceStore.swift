@@ -25,6 +25,10 @@ actor MemoryDeviceStore: DeviceStore {
 
     struct Broken: Error {}
 
+    private var beforeRead: @Sendable () async -> Void = {}
+
+    /// Runs at the beginning of every read of Signal records.
+    func beforeRead(_ wait: @escaping @Sendable () async -> Void) { beforeRead = wait }
     func setBroken(_ broken: Bool) { isBroken = broken }
     func dropSessions() { records = [:] }
 
@@ -78,6 +82,7 @@ actor MemoryDeviceStore: DeviceStore {
     }
 
     func signalRecords(for addresses: [SignalAddress]) async throws -> [SignalAddress: SignalRecord] {
+        await beforeRead()
         var found: [SignalAddress: SignalRecord] = [:]
         for address in addresses {
             guard let record = records[address], record.session != nil || record.identity != nil else { continue }

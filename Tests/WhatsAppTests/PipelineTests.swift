@@ -194,6 +194,28 @@ import WhatsAppWire
         }
     }
 
+    @Test func `what failed while somebody read is not taken for stored`() async throws {
+        try await ClientRig.run { rig in
+            try await rig.observer.until(.ready)
+            let (known, other) = (SignalAddress(name: "1", device: 0), SignalAddress(name: "2", device: 0))
+            let changes = DeviceChanges(
+                sessions: [known: SessionRecord()], identities: [known: PrivateKey(random: SystemRandom()).publicKey])
+            await rig.client.advance(changes)
+            let (isReading, gate) = (Gate(), Gate())
+            await rig.store.beforeRead {
+                await isReading.open()
+                await gate.wait()
+            }
+
+            async let records = rig.client.signalRecords(of: [known, other])
+            await isReading.wait()
+            await rig.client.settle(changes)
+            await gate.open()
+
+            #expect(try await records.isEmpty)
+        }
+    }
+
     @Test(arguments: 0..<20) func `turns come in the order they were drawn, however they end`(seed: UInt64) async {
         var random = SplitMix(seed: seed)
         var turns = WriteTurns()
@@ -207,4 +229,9 @@ import WhatsAppWire
         }
         #expect(turns.isFirst(turns.draw()))
     }
+}
+
+extension WhatsAppClient {
+    fileprivate func advance(_ changes: DeviceChanges) { advanced.advance(changes, from: [:]) }
+    fileprivate func settle(_ changes: DeviceChanges) { advanced.settle(changes) }
 }

@@ -21,6 +21,12 @@ package struct Sealed: Sendable {
     static func reference(_ id: Message.ID) -> Sealed { Sealed(.references, "messages", "reference_sealed", id.bytes) }
     static func metadata(_ id: Message.ID) -> Sealed { Sealed(.references, "messages", "metadata_sealed", id.bytes) }
     static func body(_ id: Message.ID) -> Sealed { Sealed(.bodies, "message_bodies", "sealed", id.bytes) }
+    static func webhookURL(_ id: WebhookEndpoint.ID) -> Sealed { Sealed(.settings, "webhook_endpoints", "url_sealed", id.bytes) }
+    static func webhookDescription(_ id: WebhookEndpoint.ID) -> Sealed { Sealed(.labels, "webhook_endpoints", "description_sealed", id.bytes) }
+    static func webhookSecret(_ id: WebhookEndpoint.ID) -> Sealed { Sealed(.settings, "webhook_endpoints", "secret_sealed", id.bytes) }
+    static func webhookPrevious(_ id: WebhookEndpoint.ID) -> Sealed { Sealed(.settings, "webhook_endpoints", "previous_sealed", id.bytes) }
+    /// Not stored: where a reader of the log stands, in the client's hands.
+    static let eventCursor = Sealed(.events, "events", "cursor", [])
     static func contact(_ kind: String, _ index: [UInt8]) -> Sealed { Sealed(.contacts, "contact_cache", "sealed", Array(kind.utf8) + [0] + index) }
 }
 

@@ -21,6 +21,13 @@ enum RetentionJob: String, CaseIterable, Sendable {
     case senderUsage = "sender_usage"
     case poolUsage = "pool_usage"
     case senderHealth = "sender_health"
+    case eventSubscribers = "event_subscribers"
+    case publishedEvents = "events"
+    case stuckDeliveries = "webhook_deliveries_stuck"
+    case doneDeliveries = "webhook_deliveries_done"
+    case deadDeliveries = "webhook_deliveries_dead"
+    case webhookSecrets = "webhook_secrets"
+    case eventReplays = "event_replays"
     case idempotency
     case revokedKeyLabels = "revoked_key_labels"
     case revokedKeys = "revoked_keys"
@@ -46,6 +53,11 @@ enum RetentionJob: String, CaseIterable, Sendable {
         case .messages, .events, .attempts: drop(now.addingTimeInterval(-Self.year))
         case .pairings, .idempotency: sweep(now)
         case .wireIDs, .signalSessions, .signalIdentities: sweep(now.addingTimeInterval(-Self.year))
+        case .webhookSecrets: sweepWebhooks(now)
+        case .eventReplays: sweepWebhooks(now.addingTimeInterval(-IdempotencyClaim.lifetime))
+        case .stuckDeliveries, .doneDeliveries: sweepWebhooks(now.addingTimeInterval(-Webhooks.shownWhenDelivered))
+        case .deadDeliveries: sweepWebhooks(now.addingTimeInterval(-Webhooks.shownWhenDead))
+        case .publishedEvents, .eventSubscribers: sweepWebhooks(now.addingTimeInterval(-EventLog.lifetime))
         case .revokedKeyLabels: sweep(now)
         case .revokedKeys: sweep(now.addingTimeInterval(-30 * Self.day))
         case .receipts: sweep(now.addingTimeInterval(-2 * Self.year))
@@ -56,6 +68,10 @@ enum RetentionJob: String, CaseIterable, Sendable {
     private func drop(_ before: Date) -> SQL { "SELECT gateway_drop_partitions(\(rawValue), \(before)) AS affected" }
     private func sweep(_ before: Date) -> SQL { "SELECT gateway_sweep(\(rawValue), \(before), \(Self.sweepLimit)) AS affected" }
 
+    private func sweepWebhooks(_ before: Date) -> SQL {
+        "SELECT gateway_sweep_webhooks(\(rawValue), \(before), \(Self.sweepLimit)) AS affected"
+    }
+
     private func sweepRouting(_ before: Date) -> SQL {
         "SELECT gateway_sweep_routing(\(rawValue), \(before), \(Self.sweepLimit)) AS affected"
     }
@@ -63,7 +79,9 @@ enum RetentionJob: String, CaseIterable, Sendable {
     /// Whether one call may leave work for another.
     var isPiecewise: Bool {
         switch self {
-        case .idempotency, .wireIDs, .signalSessions, .signalIdentities, .unstored, .awaitedDevices, .senderRecipients: true
+        case .idempotency, .wireIDs, .signalSessions, .signalIdentities, .unstored, .awaitedDevices, .senderRecipients, .publishedEvents,
+            .stuckDeliveries, .doneDeliveries, .deadDeliveries:
+            true
         default: false
         }
     }

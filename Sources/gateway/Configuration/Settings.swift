@@ -1,4 +1,5 @@
 import Foundation
+import OutboundHTTP
 
 /// Everything `gateway.toml` and its `GATEWAY_<SECTION>_<KEY>` overrides can say, with defaults filled in and checked.
 ///
@@ -15,6 +16,13 @@ struct Settings: Sendable {
         var publicURL: String
         /// The most bytes a single request's body may have.
         var maximumBody: Int
+        /// Where operators find metrics and health; nil: nowhere.
+        var metrics: Address?
+    }
+
+    struct Address: Sendable {
+        var host: String
+        var port: Int
     }
 
     struct DatabaseAddresses: Sendable {
@@ -48,6 +56,13 @@ struct Settings: Sendable {
         var loginsPerSecond: Int
     }
 
+    struct Webhooks: Sendable {
+        /// Where customers' webhooks may go.
+        var policy: EgressPolicy
+        /// Requests at the same time to one endpoint.
+        var requestsPerEndpoint: Int
+    }
+
     struct Limits: Sendable {
         /// Requests a second; 0: no limit.
         var requestsPerKey: Int
@@ -76,9 +91,13 @@ struct Settings: Sendable {
     var database: DatabaseAddresses
     var whatsApp: WhatsApp
     var delivery: Delivery
+    var webhooks: Webhooks
     var limits: Limits
     var sandbox: Sandbox
     var log: Log
+
+    /// The port that Prometheus' list of exporters has for those without one of their own.
+    private static let metricsListen = "127.0.0.1:9464"
 
     /// Reads `file` (nil: defaults only) and the environment. Throws `SettingsProblem` naming file, line, key and what is allowed.
     init(file: String?, environment: [String: String]) throws {
@@ -92,10 +111,18 @@ struct Settings: Sendable {
             host: listen.host, port: listen.port,
             behindProxy: try reader.bool("server.behind_proxy", default: false),
             publicURL: try reader.string("server.public_url", default: ""),
-            maximumBody: try reader.integer("server.max_body", default: 524_288, in: 4_096...4_194_304))
+            maximumBody: try reader.integer("server.max_body", default: 524_288, in: 4_096...4_194_304),
+            metrics: nil)
         if server.publicURL.isEmpty { server.publicURL = "http://\(listen.host):\(listen.port)" }
         guard server.behindProxy || listen.isLoopback else {
             throw reader.problem("server.listen", "listens beyond loopback without TLS; put a TLS proxy in front and set behind_proxy = true")
+        }
+        if !(try reader.string("server.metrics_listen", default: Self.metricsListen)).isEmpty {
+            let metrics = try reader.address("server.metrics_listen", default: Self.metricsListen)
+            guard server.behindProxy || metrics.isLoopback else {
+                throw reader.problem("server.metrics_listen", "listens beyond loopback; keep it on loopback, or set behind_proxy = true")
+            }
+            server.metrics = Address(host: metrics.host, port: metrics.port)
         }
 
         let url = try reader.postgresURL("database.url")
@@ -110,7 +137,7 @@ struct Settings: Sendable {
         whatsApp = WhatsApp(
             endpoint: try reader.webSocketURL("whatsapp.endpoint", default: "wss://web.whatsapp.com/ws/chat"),
             rootKey: try reader.hexKey("whatsapp.root_key"),
-            version: try reader.version("whatsapp.client_version", default: "2.3000.1045649367"),
+            version: try reader.version("whatsapp.client_version", default: Release.clientVersion),
             deviceName: try reader.string("whatsapp.device_name", default: "Gateway", nonEmpty: true),
             initialPreKeys: try reader.integer("whatsapp.initial_prekeys", default: 812, in: 20...2_000),
             isPaced: try reader.choice("whatsapp.pacing", default: "default", of: ["default", "off"]) == "default")
@@ -121,6 +148,12 @@ struct Settings: Sendable {
             acknowledgementTimeout: .seconds(try reader.integer("delivery.ack_timeout_seconds", default: 75, in: 1...600)),
             sendersPerNode: try reader.integer("delivery.senders_per_node", default: 2_000, in: 1...20_000),
             loginsPerSecond: try reader.integer("delivery.logins_per_second", default: 5, in: 1...1_000))
+
+        let networks = try reader.networks("webhooks.allow_networks")
+        let allowsHTTP = try reader.bool("webhooks.allow_http", default: false)
+        webhooks = Webhooks(
+            policy: .allowing(networks: networks, schemes: allowsHTTP ? [.http, .https] : [.https]),
+            requestsPerEndpoint: try reader.integer("webhooks.requests_per_endpoint", default: 8, in: 1...64))
 
         limits = Limits(
             requestsPerKey: try reader.integer("limits.requests_per_second_per_key", default: 0, in: 0...100_000),

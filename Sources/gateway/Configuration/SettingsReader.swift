@@ -1,4 +1,5 @@
 import Foundation
+import OutboundHTTP
 import TOMLKit
 
 /// Takes settings out of a TOML file and its environment overrides, one key at a time, and remembers which keys were asked for,
@@ -123,6 +124,13 @@ struct SettingsReader {
             throw problem(key, "must be a wss:// or ws:// URL")
         }
         return text
+    }
+
+    mutating func networks(_ key: String) throws -> [IPNetwork] {
+        let texts = try string(key, default: "").split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+        let networks = texts.compactMap { IPNetwork($0) }
+        guard networks.count == texts.count else { throw problem(key, "must be networks such as 10.0.0.0/8, with commas between them") }
+        return networks
     }
 
     mutating func hexKey(_ key: String) throws -> String {

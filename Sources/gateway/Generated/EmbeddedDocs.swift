@@ -4,6 +4,93 @@
 /// The pages served under /docs, by path without ending; `openapi.yaml` among them.
 enum EmbeddedDocs {
     static let pages: [String: String] = [
+        "backup-restore.md": ###"""
+# Backup and restore
+
+Two things are worth nothing without each other, and are kept apart: the **database**, in which everything identifying is sealed, and the
+**keys** in `data_dir/keys` (or `secrets.key_directory`), which open it. Whoever has both can read everything.
+
+| what | how often | where to | how long |
+|---|---|---|---|
+| keys | once, and after every rotation | offline, encrypted, not where the database's backups are | until no backup needs them any more |
+| database | daily; continuous archiving of WAL if you cannot lose a day | another machine, encrypted | 14 days: what was deleted must not live on in a backup |
+| `gateway.toml`, proxy, units | when they change | with your configuration | as you like |
+
+Not worth a backup: logs, the contact cache (base backups and the dump below leave its rows out), the sandbox.
+
+## Keys
+
+    install -d -m 0700 /backup-keys
+    cp -a /var/lib/gateway/keys/. /backup-keys/
+
+`gateway doctor` says whether the keys in place open the database that is in place. Never make a key file by hand, and never put another gateway's keys
+under a database: the start is refused.
+
+## The embedded database
+
+It runs while the gateway does. As the user that the gateway runs as (as root it is `postgres`' files that you copy):
+
+    pg_basebackup --host=/var/lib/gateway/socket --username=gateway_owner --pgdata=/backup/2026-11-21 \
+        --wal-method=stream --checkpoint=fast --manifest-checksums=SHA256
+    /usr/lib/postgresql/15/bin/pg_verifybackup /backup/2026-11-21
+
+Where the path of the data directory is too long for a socket, the file `data_dir/postgres.socket` says where it is. To restore, with the gateway stopped:
+
+    systemctl stop gateway
+    mv /var/lib/gateway/postgres /var/lib/gateway/postgres.old
+    cp -a /backup/2026-11-21 /var/lib/gateway/postgres
+    chown -R gateway:gateway /var/lib/gateway/postgres       # as root: postgres:postgres
+    cp -a /backup-keys /var/lib/gateway/keys                 # if the keys are gone too
+    gateway doctor --offline
+    gateway restored                                         # see below: before the first start, always
+    systemctl start gateway
+
+## A database server of your own
+
+Back it up as you do all others. A base backup with its WAL, as superuser or a role with REPLICATION:
+
+    pg_basebackup --host=db --username=backup --pgdata=/backup/2026-11-21 --wal-method=stream --checkpoint=fast --manifest-checksums=SHA256
+    /usr/lib/postgresql/15/bin/pg_verifybackup /backup/2026-11-21
+
+To restore, put it in place of the server's data directory, owned by `postgres`, mode 0700, and start the server. Or a dump, which also goes into another
+version of PostgreSQL; the role must be a superuser, for row-level security holds for everybody else:
+
+    pg_dumpall --roles-only --no-role-passwords --file=roles.sql
+    pg_dump --dbname=gateway --format=custom --no-unlogged-table-data --file=gateway.dump
+
+    psql --file=roles.sql postgres          # "role postgres already exists" is no trouble
+    createdb gateway
+    pg_restore --dbname=gateway --exit-on-error gateway.dump
+
+Then set the passwords of `gateway_api`, `gateway_engine` and `gateway_cron` again, and go on with `gateway doctor --offline` and `gateway restored`.
+
+## What must not go backwards
+
+A restored database is the past. The phones of your recipients, WhatsApp's server and your customers are not.
+
+1. **Never serve the copy beside the original.** Both would log in with the same devices, and WhatsApp throws each other's connection out. Drills: look with
+   `gateway doctor --offline` and `gateway account list`, which connect to nobody; do not `serve`.
+2. **Ratchets.** The backup holds the encryption state as it was. Using one of its keys a second time breaks the encryption of both messages, and recipients
+   would see "Waiting for this message". `gateway restored` forgets every Signal session; each begins anew with the next message to that
+   device. It refuses while a node serves. The identities of the recipients' devices stay, so a changed one is still noticed.
+3. **Messages that waited.** What stood in the queue when the backup was made may have been sent since. It is sent again under the id that it had, which
+   phones show once; what has expired meanwhile is not sent at all. If not even that may happen: `gateway restored --end-waiting` ends them
+   as `expired`, or `unconfirmed` if their bytes had left.
+4. **Messages accepted since the backup** are gone, with their idempotency keys: a client that repeats such a request makes a new message. Tell your clients
+   from when to when, or let them compare with `GET /v1/messages`.
+5. **Deletions.** Accounts closed since, recipients erased since and senders removed since are back. Close them again before you open the API; the receipts of
+   their closing name the accounts. Then `gateway cron hourly`, so that nothing is older than it may be.
+6. **Keys and secrets.** API keys revoked since the backup work again: revoke them again.
+7. **Linked devices.** A sender that was paired anew since has other credentials now: WhatsApp answers its old ones with a log-out, and it wants to be
+   paired again. If one-time keys of a device seem to be used up twice, or you cannot be sure, pair the sender again: nothing of its past matters then.
+8. **Key-encryption keys never go backwards by themselves**: put back all key files that there ever were, not only those of the day of the backup.
+   Destroying an old one is what makes old backups unreadable, so it comes last.
+
+## Try it
+
+Monthly, on a machine without a way out: restore the last backup and the keys, run `gateway doctor --offline` (it must open a sealed row), `gateway account
+list`, then destroy the copy. Everything on this page was run in this order: both kinds of base backup, the dump, and the start afterwards.
+"""###,
         "errors.md": ###"""
 # Errors
 
@@ -33,6 +120,7 @@ Every refusal is `application/problem+json` (RFC 9457) with a stable `code`, a s
 | [message_not_cancelable](/docs/errors/message_not_cancelable) | 409 |
 | [sender_not_resumable](/docs/errors/sender_not_resumable) | 409 |
 | [default_pool](/docs/errors/default_pool) | 409 |
+| [webhook_endpoint_disabled](/docs/errors/webhook_endpoint_disabled) | 409 |
 | [already_paired](/docs/errors/already_paired) | 409 |
 | [confirmation_mismatch](/docs/errors/confirmation_mismatch) | 422 |
 | [too_many_requests](/docs/errors/too_many_requests) | 429 |
@@ -357,6 +445,17 @@ Status 415.
 
 Send `Content-Type: application/json`.
 """###,
+        "errors/webhook_endpoint_disabled.md": ###"""
+# webhook_endpoint_disabled
+
+Status 409.
+
+Nothing is sent to this webhook endpoint: it is `disabled`, or still `verifying`; `state` in the problem says which. Nothing was queued.
+
+## What to do
+
+Look at `disabled_reason` of the endpoint, repair what it names, then `PATCH` the endpoint with `{"enabled": true}` and let it answer the challenge. See [webhooks](/docs/webhooks).
+"""###,
         "index.md": ###"""
 # Documentation
 
@@ -366,8 +465,12 @@ Send `Content-Type: application/json`.
 - [Routing and pools](/docs/routing)
 - [Limits and pacing](/docs/limits)
 - [Senders and pairing](/docs/senders)
+- [Webhooks and events](/docs/webhooks)
 - [The sandbox and its simulator](/docs/simulator)
 - [Running the gateway](/docs/operations)
+- [Metrics](/docs/metrics)
+- [Backup and restore](/docs/backup-restore)
+- [Upgrading](/docs/upgrade)
 - [Several nodes](/docs/nodes)
 - [Closing an account and retention](/docs/privacy)
 """###,
@@ -498,6 +601,91 @@ to `sending` are guarded by the same row. Otherwise it is `409` [message_not_can
 | `ack_ms` | the first byte | WhatsApp's answer |
 | `receipt_ms` | the first byte | the first device's receipt |
 """###,
+        "metrics.md": ###"""
+# Metrics
+
+Prometheus scrapes `http://127.0.0.1:9464/metrics` (text format 0.0.4). The address is `server.metrics_listen`; it is a listener of its own, not the
+API's, and needs no key: keep it on loopback or in a network where only your monitoring is. Beside `/metrics` it has `/readyz` (codes only),
+`/healthz`, and `/health/details`, which says in JSON what is well, what is not and what to do; it answers 503 when something has failed.
+
+    scrape_configs:
+      - job_name: gateway
+        static_configs: [{ targets: ["127.0.0.1:9464"] }]
+
+No metric names an account, a sender, a person or a number: labels hold states, codes and names from closed lists. What concerns one sender stands in
+`gateway sender list`, the API and the alerts. Figures "of all nodes" come from the database: they are read at most once in 5 seconds, within
+2 seconds, over a connection that nothing else uses, and every node reports the same; use `max`, not `sum`. Without the database they are absent
+and `gateway_database_up` is 0. Counters and histograms begin at 0 when a process starts, and count what that process did.
+
+## All of them
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+| `gateway_build_info` | gauge | `version`, `protocol` | Always 1; the labels say which release this is. |
+| `gateway_database_up` | gauge |  | 1 if the database answered the last look at it, else 0. |
+| `gateway_database_look_seconds` | gauge |  | How long that look took, in seconds. |
+| `gateway_database_connections` | gauge | `pool` | Connections of this process that may be open. |
+| `gateway_database_connections_busy` | gauge | `pool` | Of these, those in use. |
+| `gateway_database_waiting` | gauge | `pool` | Callers that wait for a connection. |
+| `gateway_clock_offset_seconds` | gauge |  | How far this machine's clock is ahead of the database's, in seconds. |
+| `gateway_log_lines_total` | counter |  | Log lines that were written. |
+| `gateway_log_lines_dropped_total` | counter |  | Log lines that were dropped because nobody took them in time. |
+| `gateway_metrics_refused_total` | counter |  | Metrics, or label values too many, that somebody wanted and that are not kept. |
+| `gateway_http_requests_total` | counter | `route`, `method`, `status` | Requests to the API that were answered. |
+| `gateway_http_request_seconds` | histogram | `route`, `method` | From a request's head to the head of its answer, in seconds. |
+| `gateway_http_requests_running` | gauge |  | Requests to the API that are being answered. |
+| `gateway_accept_seconds` | histogram | `request` | From a request's head until its messages were durable and the answer was 202, in seconds. |
+| `gateway_outbound_requests_total` | counter | `purpose`, `outcome` | HTTP requests of the gateway's own that ended, by status class or failure code. |
+| `gateway_outbound_request_seconds` | histogram | `purpose` | How long they took, redirects included, in seconds. |
+| `gateway_outbound_running` | gauge | `purpose` | HTTP requests of the gateway's own that are under way. |
+| `gateway_outbound_waiting` | gauge | `purpose` | HTTP requests of the gateway's own that wait for their turn. |
+| `gateway_wire_delay_seconds` | histogram | `sender` | From the moment a message was accepted, or due if that was later, until its first byte could leave, in seconds. |
+| `gateway_ack_seconds` | histogram | `sender` | From a message's first byte until WhatsApp's answer to it was recorded, in seconds; a refusal is an answer. |
+| `gateway_unanswered_total` | counter | `sender` | Messages whose bytes left and that WhatsApp did not answer in time. |
+| `gateway_receipt_seconds` | histogram |  | From a message's last byte until its first delivery receipt, by the device's own time, in seconds; of a sample of messages. |
+| `gateway_sends_running` | gauge |  | Messages between claim and outcome on this node. |
+| `gateway_queue_messages` | gauge | `state` | Messages that are not settled, by state; of all nodes. |
+| `gateway_queue_oldest_seconds` | gauge |  | How long the oldest message waits that is due to be sent, in seconds; 0: none does. |
+| `gateway_senders` | gauge | `state`, `kind` | Senders by state; of all nodes. |
+| `gateway_accounts` | gauge | `state` | Accounts by state. |
+| `gateway_nodes` | gauge |  | Engine nodes seen in the last minute. |
+| `gateway_cron_last_success_timestamp_seconds` | gauge | `task` | When a task of the hourly job last succeeded, in seconds since 1970; absent: not in 7 days. |
+| `gateway_cron_oldest_success_age_seconds` | gauge |  | How long ago that was for the task that waits longest, in seconds. |
+| `gateway_cron_failed` | gauge | `task` | 1 if the task's last run failed, else 0. |
+| `gateway_webhooks_pending` | gauge |  | Webhook deliveries that are not done; of all nodes. |
+| `gateway_webhooks_oldest_seconds` | gauge |  | How long the oldest webhook delivery waits that is due, in seconds; 0: none does. |
+| `gateway_webhooks_dead` | gauge |  | Webhook deliveries that were given up in the last 24 hours. |
+| `gateway_contacts_cached` | gauge |  | Rows of the contact cache, which is emptied every hour. |
+| `gateway_contacts_oldest_seconds` | gauge |  | Age of its oldest row in seconds; 0: it is empty. |
+| `gateway_partitions_ahead_seconds` | gauge | `table` | How far ahead a partitioned table has partitions, in seconds. |
+| `process_resident_memory_bytes` | gauge |  | Resident memory in bytes. |
+| `process_virtual_memory_bytes` | gauge |  | Virtual memory in bytes. |
+| `process_open_fds` | gauge |  | Open file descriptors. |
+| `process_max_fds` | gauge |  | Most file descriptors that may be open. |
+| `process_threads` | gauge |  | Threads. |
+| `process_cpu_seconds_total` | counter |  | User and system CPU time in seconds. |
+| `process_start_time_seconds` | gauge |  | Start of the process in seconds since 1970. |
+
+## What to watch
+
+| ask | PromQL |
+|---|---|
+| how fast is a message accepted, 99th percentile | `histogram_quantile(0.99, sum by (le) (rate(gateway_accept_seconds_bucket{request="message"}[5m])))` |
+| how long do messages wait for the wire | `histogram_quantile(0.95, sum by (le) (rate(gateway_wire_delay_seconds_bucket{sender="live"}[5m])))` |
+| how many answers are missing | `sum(rate(gateway_unanswered_total[15m]))` |
+| is something stuck | `max(gateway_queue_oldest_seconds) > 900` |
+| are senders down | `max(gateway_senders{kind="live",state="disconnected"})` |
+| has the hourly job stopped | `max(gateway_cron_oldest_success_age_seconds) > 7200 or max(gateway_cron_failed) > 0` |
+| do webhooks pile up | `max(gateway_webhooks_oldest_seconds) > 900 or max(gateway_webhooks_dead) > 0` |
+| is the database away | `min(gateway_database_up) == 0` |
+| does the API fail | `sum(rate(gateway_http_requests_total{status=~"5.."}[5m])) > 0` |
+| do pools run out | `max by (pool) (gateway_database_waiting) > 0` |
+| are log lines lost | `rate(gateway_log_lines_dropped_total[15m]) > 0` |
+
+Delivery receipts are timed for a sample: at most 256 messages of a node are followed at a time, each until its receipt or for ten minutes, after
+which it counts as later than the last bucket. A wire delay does not contain the time for which a limit or a pause held a message back: it begins anew
+when the message is due again.
+"""###,
         "nodes.md": ###"""
 # Several nodes
 
@@ -581,6 +769,7 @@ tags:
   - name: messages
   - name: senders
   - name: pools
+  - name: webhooks
   - name: account
   - name: service
 paths:
@@ -1166,6 +1355,304 @@ paths:
         "429": { $ref: "#/components/responses/TooManyRequests" }
         "500": { $ref: "#/components/responses/InternalError" }
         "503": { $ref: "#/components/responses/Unavailable" }
+  /v1/webhook-endpoints:
+    post:
+      operationId: createWebhookEndpoint
+      tags: [webhooks]
+      summary: A new webhook endpoint
+      description: Before anything else is sent there the endpoint has to answer a challenge; see /docs/webhooks. The secret is shown this once.
+      parameters:
+        - $ref: "#/components/parameters/IdempotencyKey"
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema:
+              $ref: "#/components/schemas/CreateWebhookEndpoint"
+            example:
+              url: https://example.com/webhooks/whatsapp
+              events: [message.delivered, message.failed]
+      responses:
+        "201":
+          description: Created, and asked.
+          headers:
+            Location:
+              schema: { type: string }
+            Idempotent-Replayed:
+              schema: { type: string, enum: ["true"] }
+              description: Present when this answers a repeated idempotency key.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/CreatedWebhookEndpoint"
+        "400": { $ref: "#/components/responses/BadRequest" }
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "404": { $ref: "#/components/responses/NotFound" }
+        "408": { $ref: "#/components/responses/Timeout" }
+        "409": { $ref: "#/components/responses/Conflict" }
+        "413": { $ref: "#/components/responses/TooLarge" }
+        "415": { $ref: "#/components/responses/UnsupportedMediaType" }
+        "422": { $ref: "#/components/responses/Unprocessable" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
+    get:
+      operationId: listWebhookEndpoints
+      tags: [webhooks]
+      summary: The account's webhook endpoints, newest first
+      parameters:
+        - $ref: "#/components/parameters/Limit"
+        - $ref: "#/components/parameters/Cursor"
+      responses:
+        "200":
+          description: A page.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/WebhookEndpointList"
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "422": { $ref: "#/components/responses/Unprocessable" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
+  /v1/webhook-endpoints/{id}:
+    get:
+      operationId: getWebhookEndpoint
+      tags: [webhooks]
+      summary: One webhook endpoint
+      parameters:
+        - $ref: "#/components/parameters/WebhookEndpointID"
+      responses:
+        "200":
+          description: The endpoint.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/WebhookEndpoint"
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "404": { $ref: "#/components/responses/NotFound" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
+    patch:
+      operationId: updateWebhookEndpoint
+      tags: [webhooks]
+      summary: Change a webhook endpoint
+      description: A new URL has to answer a challenge, and so has an endpoint that is to be enabled again.
+      parameters:
+        - $ref: "#/components/parameters/WebhookEndpointID"
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema:
+              $ref: "#/components/schemas/UpdateWebhookEndpoint"
+            example:
+              enabled: true
+      responses:
+        "200":
+          description: The endpoint as it is now.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/WebhookEndpoint"
+        "400": { $ref: "#/components/responses/BadRequest" }
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "404": { $ref: "#/components/responses/NotFound" }
+        "408": { $ref: "#/components/responses/Timeout" }
+        "413": { $ref: "#/components/responses/TooLarge" }
+        "415": { $ref: "#/components/responses/UnsupportedMediaType" }
+        "422": { $ref: "#/components/responses/Unprocessable" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
+    delete:
+      operationId: deleteWebhookEndpoint
+      tags: [webhooks]
+      summary: Delete a webhook endpoint with its secrets and its delivery log
+      parameters:
+        - $ref: "#/components/parameters/WebhookEndpointID"
+      responses:
+        "204":
+          description: Deleted.
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "404": { $ref: "#/components/responses/NotFound" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
+  /v1/webhook-endpoints/{id}/deliveries:
+    get:
+      operationId: listWebhookDeliveries
+      tags: [webhooks]
+      summary: What became of each event, newest first
+      description: Kept for 7 days after success, for 30 days when dead.
+      parameters:
+        - $ref: "#/components/parameters/WebhookEndpointID"
+        - $ref: "#/components/parameters/Limit"
+        - $ref: "#/components/parameters/Cursor"
+        - name: status
+          in: query
+          schema: { $ref: "#/components/schemas/WebhookDeliveryStatus" }
+      responses:
+        "200":
+          description: A page.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/WebhookDeliveryList"
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "404": { $ref: "#/components/responses/NotFound" }
+        "422": { $ref: "#/components/responses/Unprocessable" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
+  /v1/webhook-endpoints/{id}/test:
+    post:
+      operationId: testWebhookEndpoint
+      tags: [webhooks]
+      summary: Send a test, or the challenge once more
+      description: Once in ten seconds. What came of it stands in the deliveries.
+      parameters:
+        - $ref: "#/components/parameters/WebhookEndpointID"
+        - $ref: "#/components/parameters/IdempotencyKey"
+      responses:
+        "202":
+          description: On its way.
+          headers:
+            Idempotent-Replayed:
+              schema: { type: string, enum: ["true"] }
+              description: Present when this answers a repeated idempotency key.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/QueuedEvent"
+        "400": { $ref: "#/components/responses/BadRequest" }
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "404": { $ref: "#/components/responses/NotFound" }
+        "408": { $ref: "#/components/responses/Timeout" }
+        "409": { $ref: "#/components/responses/Conflict" }
+        "413": { $ref: "#/components/responses/TooLarge" }
+        "415": { $ref: "#/components/responses/UnsupportedMediaType" }
+        "422": { $ref: "#/components/responses/Unprocessable" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
+  /v1/webhook-endpoints/{id}/rotate-secret:
+    post:
+      operationId: rotateWebhookSecret
+      tags: [webhooks]
+      summary: Give a webhook endpoint a new secret
+      description: The old one signs beside it for a day, or for as long as overlap_seconds says. The secret is shown this once.
+      parameters:
+        - $ref: "#/components/parameters/WebhookEndpointID"
+        - $ref: "#/components/parameters/IdempotencyKey"
+      requestBody:
+        required: false
+        content:
+          application/json:
+            schema:
+              $ref: "#/components/schemas/RotateSecret"
+            example:
+              overlap_seconds: 3600
+      responses:
+        "200":
+          description: The endpoint with its new secret.
+          headers:
+            Idempotent-Replayed:
+              schema: { type: string, enum: ["true"] }
+              description: Present when this answers a repeated idempotency key.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/CreatedWebhookEndpoint"
+        "400": { $ref: "#/components/responses/BadRequest" }
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "404": { $ref: "#/components/responses/NotFound" }
+        "408": { $ref: "#/components/responses/Timeout" }
+        "409": { $ref: "#/components/responses/Conflict" }
+        "413": { $ref: "#/components/responses/TooLarge" }
+        "415": { $ref: "#/components/responses/UnsupportedMediaType" }
+        "422": { $ref: "#/components/responses/Unprocessable" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
+  /v1/events:
+    get:
+      operationId: listEvents
+      tags: [webhooks]
+      summary: What webhooks push, pulled
+      description: Oldest first, in an order that never changes. The first call makes the account one whose events are kept, for 30 days.
+      parameters:
+        - $ref: "#/components/parameters/Limit"
+        - name: after
+          in: query
+          description: next_cursor of the page before; without it, from the oldest that is kept.
+          schema: { type: string, maxLength: 128 }
+        - name: types
+          in: query
+          description: Types of events, with commas between them.
+          schema: { type: string }
+      responses:
+        "200":
+          description: A page; next_cursor is always there.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/WebhookEventList"
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "422": { $ref: "#/components/responses/Unprocessable" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
+  /v1/events/replay:
+    post:
+      operationId: replayEvents
+      tags: [webhooks]
+      summary: Push events again, under the ids that they had
+      description: By ids, or by time. At most 5,000 events at a time; has_more and after say how to go on.
+      parameters:
+        - $ref: "#/components/parameters/IdempotencyKey"
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema:
+              $ref: "#/components/schemas/ReplayEvents"
+            example:
+              from: "2026-11-21T08:00:00Z"
+              before: "2026-11-21T12:00:00Z"
+      responses:
+        "202":
+          description: Due now.
+          headers:
+            Idempotent-Replayed:
+              schema: { type: string, enum: ["true"] }
+              description: Present when this answers a repeated idempotency key.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/Replay"
+        "400": { $ref: "#/components/responses/BadRequest" }
+        "401": { $ref: "#/components/responses/Unauthorized" }
+        "403": { $ref: "#/components/responses/Forbidden" }
+        "404": { $ref: "#/components/responses/NotFound" }
+        "408": { $ref: "#/components/responses/Timeout" }
+        "409": { $ref: "#/components/responses/Conflict" }
+        "413": { $ref: "#/components/responses/TooLarge" }
+        "415": { $ref: "#/components/responses/UnsupportedMediaType" }
+        "422": { $ref: "#/components/responses/Unprocessable" }
+        "429": { $ref: "#/components/responses/TooManyRequests" }
+        "500": { $ref: "#/components/responses/InternalError" }
+        "503": { $ref: "#/components/responses/Unavailable" }
   /v1/account/close:
     post:
       operationId: closeAccount
@@ -1255,6 +1742,12 @@ components:
       in: path
       required: true
       schema: { type: string, pattern: "^snd_[0-9a-hjkmnp-tv-z]{26}$" }
+    WebhookEndpointID:
+      name: id
+      in: path
+      required: true
+      description: whk_…
+      schema: { type: string }
     PoolID:
       name: id
       in: path
@@ -1645,6 +2138,162 @@ components:
         qr: { type: [string, "null"], description: "The text to draw as a QR code. A secret while it lasts." }
         expires_at: { type: [string, "null"], format: date-time }
         reason: { type: [string, "null"] }
+    EventType:
+      type: string
+      enum: [message.queued, message.rerouted, message.sending, message.retrying, message.sent, message.delivered, message.read, message.failed, message.expired, message.canceled, message.unconfirmed, sender.unpaired, sender.pairing, sender.connecting, sender.ready, sender.disconnected, sender.replaced, sender.logged_out, sender.temporarily_banned, sender.client_outdated, sender.parked, sender.removing, sender.removed, webhook_endpoint.failing, webhook_endpoint.disabled, webhook_endpoint.verification, webhook_endpoint.test]
+    CreateWebhookEndpoint:
+      type: object
+      required: [url]
+      additionalProperties: false
+      properties:
+        url: { type: string, maxLength: 2048, description: "https, a public host." }
+        description: { type: string, maxLength: 200 }
+        events: { type: array, minItems: 1, items: { type: string }, default: ["*"] }
+        include_recipient: { type: boolean, default: false }
+        signing: { type: string, enum: [symmetric, ed25519], default: symmetric }
+        test: { type: boolean, description: "A test key makes test endpoints only." }
+    UpdateWebhookEndpoint:
+      type: object
+      additionalProperties: false
+      properties:
+        url: { type: string, maxLength: 2048 }
+        description: { type: string, maxLength: 200 }
+        events: { type: array, minItems: 1, items: { type: string } }
+        include_recipient: { type: boolean }
+        enabled: { type: boolean, description: "false: what waits is dead and can be replayed. true: the endpoint is asked again." }
+    WebhookEndpoint:
+      type: object
+      required: [id, url, description, events, include_recipient, signing, public_key, status, disabled_reason, test, failing_since, previous_secret_until, created_at]
+      properties:
+        id: { type: string }
+        url: { type: string }
+        description: { type: string }
+        events: { type: array, items: { type: string }, description: "Types of events; [\"*\"] is all of them, those of later versions too." }
+        include_recipient: { type: boolean, description: "Message events have the recipient's number in them." }
+        signing: { type: string, enum: [symmetric, ed25519] }
+        public_key: { type: [string, "null"], description: "whpk_…, for ed25519." }
+        status: { type: string, enum: [verifying, enabled, disabled] }
+        disabled_reason: { type: [string, "null"], enum: [requested, gone, failing, unverified, null] }
+        test: { type: boolean, description: "Gets events of test things; otherwise of all others." }
+        failing_since: { type: [string, "null"], format: date-time, description: "null: its last attempt succeeded, or there was none." }
+        previous_secret_until: { type: [string, "null"], format: date-time, description: "Until when the secret before this one signs too." }
+        created_at: { type: string, format: date-time }
+    CreatedWebhookEndpoint:
+      type: object
+      required: [id, url, description, events, include_recipient, signing, public_key, status, disabled_reason, test, failing_since, previous_secret_until, created_at]
+      properties:
+        id: { type: string }
+        url: { type: string }
+        description: { type: string }
+        events: { type: array, items: { type: string }, description: "Types of events; [\"*\"] is all of them, those of later versions too." }
+        include_recipient: { type: boolean, description: "Message events have the recipient's number in them." }
+        signing: { type: string, enum: [symmetric, ed25519] }
+        public_key: { type: [string, "null"], description: "whpk_…, for ed25519." }
+        status: { type: string, enum: [verifying, enabled, disabled] }
+        disabled_reason: { type: [string, "null"], enum: [requested, gone, failing, unverified, null] }
+        test: { type: boolean, description: "Gets events of test things; otherwise of all others." }
+        failing_since: { type: [string, "null"], format: date-time, description: "null: its last attempt succeeded, or there was none." }
+        previous_secret_until: { type: [string, "null"], format: date-time, description: "Until when the secret before this one signs too." }
+        created_at: { type: string, format: date-time }
+        secret: { type: [string, "null"], description: "whsec_…, shown once; null when it was shown before. Absent for ed25519." }
+        code: { type: string, enum: [secret_already_shown] }
+    WebhookEndpointList:
+      type: object
+      required: [data, has_more, next_cursor]
+      properties:
+        data: { type: array, items: { $ref: "#/components/schemas/WebhookEndpoint" } }
+        has_more: { type: boolean }
+        next_cursor: { type: [string, "null"] }
+    RotateSecret:
+      type: object
+      additionalProperties: false
+      properties:
+        overlap_seconds: { type: integer, minimum: 0, maximum: 86400, default: 86400 }
+    WebhookDeliveryStatus:
+      type: string
+      enum: [pending, delivered, dead]
+    WebhookDelivery:
+      type: object
+      required: [event, type, status, code, next_attempt_at, created_at, finished_at, attempts]
+      properties:
+        event: { type: string, description: "evt_…, sent as webhook-id" }
+        type: { $ref: "#/components/schemas/EventType" }
+        status: { $ref: "#/components/schemas/WebhookDeliveryStatus" }
+        code: { type: [string, "null"], description: "Why it is dead, or why the last attempt had no answer." }
+        next_attempt_at: { type: [string, "null"], format: date-time }
+        created_at: { type: string, format: date-time }
+        finished_at: { type: [string, "null"], format: date-time }
+        attempts: { type: array, items: { $ref: "#/components/schemas/WebhookAttempt" }, description: "The last 50, oldest first." }
+    WebhookAttempt:
+      type: object
+      required: [number, at, duration_ms, status, code]
+      properties:
+        number: { type: integer }
+        at: { type: string, format: date-time }
+        duration_ms: { type: integer }
+        status: { type: [integer, "null"], description: "HTTP status; null: there was no answer." }
+        code: { type: [string, "null"] }
+    WebhookDeliveryList:
+      type: object
+      required: [data, has_more, next_cursor]
+      properties:
+        data: { type: array, items: { $ref: "#/components/schemas/WebhookDelivery" } }
+        has_more: { type: boolean }
+        next_cursor: { type: [string, "null"] }
+    QueuedEvent:
+      type: object
+      required: [event]
+      properties:
+        event: { type: string }
+    ReplayEvents:
+      type: object
+      additionalProperties: false
+      properties:
+        events: { type: array, minItems: 1, maxItems: 1000, items: { type: string }, description: "evt_…; or from and before." }
+        from: { type: string, format: date-time, description: "When the gateway learned of them; the first included." }
+        before: { type: string, format: date-time, description: "Not included." }
+        after: { type: string, description: "after of the answer before, to go on with the same range." }
+        types: { type: array, minItems: 1, items: { $ref: "#/components/schemas/EventType" } }
+        endpoint: { type: string, description: "whk_…; without it every enabled endpoint that wants them." }
+    Replay:
+      type: object
+      required: [queued, has_more, after]
+      properties:
+        queued: { type: integer, description: "Deliveries that are due now." }
+        has_more: { type: boolean }
+        after: { type: [string, "null"] }
+    WebhookEvent:
+      type: object
+      description: The body of a webhook, and one element of the log.
+      required: [id, type, timestamp, data]
+      properties:
+        id: { type: string, description: "evt_…, also the header webhook-id" }
+        type: { $ref: "#/components/schemas/EventType" }
+        timestamp: { type: string, format: date-time, description: "When it happened." }
+        data: { $ref: "#/components/schemas/WebhookEventData" }
+    WebhookEventData:
+      type: object
+      required: [test]
+      properties:
+        test: { type: boolean }
+        message: { type: string, description: "msg_…" }
+        sequence: { type: integer, description: "Numbers the events of a message, from 2 on: the first was the answer to its POST. Ignore lower ones than you have." }
+        status: { type: string, description: "What the message, the sender or the endpoint is now." }
+        sender: { type: string, description: "snd_…" }
+        endpoint: { type: string, description: "whk_…" }
+        code: { type: string, description: "Why a sender or an endpoint is what it is." }
+        failure: { $ref: "#/components/schemas/Failure" }
+        reference: { type: string }
+        metadata: { type: object, additionalProperties: { type: string } }
+        to: { type: string, description: "The recipient, for endpoints that asked for it." }
+        challenge: { type: string, description: "To be answered by an endpoint that is verifying." }
+    WebhookEventList:
+      type: object
+      required: [data, has_more, next_cursor]
+      properties:
+        data: { type: array, items: { $ref: "#/components/schemas/WebhookEvent" } }
+        has_more: { type: boolean }
+        next_cursor: { type: string }
     CloseAccount:
       type: object
       required: [confirm]
@@ -1680,7 +2329,7 @@ components:
         status: { type: integer }
         code:
           type: string
-          enum: [invalid_json, invalid_request, too_many_items, request_timeout, body_too_large, unsupported_media_type, missing_key, malformed_key, invalid_key, missing_scope, live_key_required, not_found, method_not_allowed, invalid_idempotency_key, idempotency_key_reused, idempotency_in_progress, no_eligible_sender, sender_not_allowed, no_sender_available, message_not_cancelable, sender_not_resumable, default_pool, already_paired, confirmation_mismatch, too_many_requests, overloaded, database_unavailable, internal_error]
+          enum: [invalid_json, invalid_request, too_many_items, request_timeout, body_too_large, unsupported_media_type, missing_key, malformed_key, invalid_key, missing_scope, live_key_required, not_found, method_not_allowed, invalid_idempotency_key, idempotency_key_reused, idempotency_in_progress, no_eligible_sender, sender_not_allowed, no_sender_available, message_not_cancelable, sender_not_resumable, default_pool, webhook_endpoint_disabled, already_paired, confirmation_mismatch, too_many_requests, overloaded, database_unavailable, internal_error]
         detail: { type: string }
         limit: { type: string, description: "With 429: which limit." }
         state: { type: string, description: "With 409: the state that stands in the way." }
@@ -1701,16 +2350,77 @@ components:
 `gateway serve --config gateway.toml` runs API, engine and hourly job. `--roles api`, `engine` or `cron` (comma separated) run a part.
 Several processes on one PostgreSQL share the senders through leases: at most one connection per sender in the whole fleet; see [several nodes](/docs/nodes).
 
-- **Check**: `gateway config check`, `gateway doctor` (database, migrations, keys, clock; exit code 1 when something is wrong), `/healthz`, `/readyz`.
-- **Stop**: SIGTERM lets running sends finish, gives the leases back and closes the connections.
-- **Key-encryption keys** lie in `data_dir/keys` (0600). They are made at the first start only if the database holds no account. A
-  database without its keys is unreadable: back them up apart from the database.
-- **Hourly job**: `serve` runs it; with systemd timers use `gateway cron hourly` instead. Its runs are in the table `cron_runs`.
+## Installing
+
+`Scripts/deploy` has what an installation needs; `Scripts/deploy/verify` checks the units with systemd's own tools.
+
+| file | is |
+|---|---|
+| `gateway.service` | `gateway serve` as the user `gateway`, shut in as far as systemd can; its head lists the commands that install it |
+| `gateway-hourly.timer`, `.service` | the hourly job by itself, for nodes that serve with `--roles api,engine` |
+| `gateway.sysusers` | makes the user |
+| `Containerfile` | the same as a container (written without an engine to try it on) |
+
 - **Database**: PostgreSQL 15 or newer. Without `database.url` the gateway runs its own cluster in `data_dir/postgres`, reachable over a
   Unix socket only, never as root. With a server of your own: give `database.migrator_url` a login that may create roles and tables, run
   `gateway migrate` once, set passwords (`ALTER ROLE gateway_api PASSWORD …`, likewise `gateway_engine` and `gateway_cron`), and name the
   three logins in `database.url`, `engine_url` and `cron_url`. Row-level security keeps each of them to the accounts it names.
-- **A sender that is down** keeps its messages until they expire; other senders are not touched.
+- **Key-encryption keys** lie in `data_dir/keys`, 32 bytes each, mode 0600. They are made at the first start only if the database holds no account. A
+  start with missing keys, with keys of another gateway, or with key files that others may read is refused, and nothing is written. A database
+  without its keys is unreadable: [back them up](/docs/backup-restore) apart from the database.
+- **Behind a proxy**: the API speaks plain HTTP. Beyond loopback it needs a TLS proxy in front and `server.behind_proxy = true`.
+
+## Is it well?
+
+| ask | answer |
+|---|---|
+| `gateway config check` | reads file and environment; exit code 2 names the line that is wrong |
+| `gateway doctor` | everything below in one screen; changes nothing, applies nothing |
+| `GET /healthz` | the process answers |
+| `GET /readyz` | 200, or 503 with codes: `database_unavailable`, `stopping`; on the API and on the metrics listener |
+| `GET /health/details` | on the metrics listener only: each check with what to do about it; 503 when one failed |
+| `GET /metrics` | on the metrics listener only; see [metrics](/docs/metrics) |
+
+`gateway doctor` looks at the configuration, the data directory, free disk, open files, the database and its three logins, migrations, keys (and
+opens a data key and a sealed row with them), the clock against the database's, the oldest queued message, the hourly job, the contact cache,
+partitions ahead, senders, the client version, webhooks, DNS and egress. Each line is `ok`, `warning`, `failed` or `skipped`, and what is not well says what to do.
+`--json` prints the same for machines; `--target URL` is what DNS and egress are tried with (default: the host of `whatsapp.endpoint`), `--offline` leaves
+both out. Exit code 0: nothing failed, though there may be warnings; 1: something failed; 2: bad usage or configuration.
+
+## The log
+
+Standard error, one line an event. `log.format = "text"` is for people, `"json"` for machines: an object with `time`, `level`, `room`, `event` and the
+event's fields; control characters are escaped, so no value can begin another line. It carries ids only: never a body, a number, a key or a token.
+
+Every request has one id: `request.id` in each of its lines, `X-Request-Id` in its answer, `request_id` in a problem. A caller's or proxy's own
+`X-Request-Id` is taken over if it is a UUID, 32 hexadecimal digits or one of ours; anything else is ignored. With `log.level = "debug"` the
+line `request answered` names the `message.id` that the request made, and each line about that message on its way (`message dispatched`, `message answered`,
+`message was not sent`) carries it, on whatever node: so one id leads from the request to the answer of WhatsApp.
+
+Nobody who logs waits for the log. When whoever reads standard error stands still, up to 1 MiB waits and further lines are dropped; their number is
+`gateway_log_lines_dropped_total`, and the line `log lines dropped` tells it once lines go through again. Keep logs for 14 days at most.
+
+## Stopping
+
+SIGTERM (or SIGINT) ends it in order: `/readyz` says `stopping`, nothing more is accepted or claimed, sends under way get 3 seconds, the leases go back so
+that another node has the senders within 5 seconds, the connections close, and an embedded PostgreSQL stops last. Give it 45 seconds before you kill it;
+after `kill -9` nothing that was accepted is lost, but its senders wait for their leases to run out (`delivery.lease_ttl_seconds`).
+
+## The hourly job
+
+`serve` runs it at each full hour, and at once when the last run is older; the timer or `gateway cron hourly` do the same by hand, also at the same time. Its
+runs are in the table `cron_runs`, their ages in the metrics. It empties the contact cache, makes partitions for the weeks ahead and removes what
+[must not be kept](/docs/privacy).
+
+## When something is wrong
+
+- **A sender that is down** keeps its messages until they expire; other senders are not touched. `gateway sender list` names its state and what to do.
+- **The database is away**: the API answers 503 and says so in `/readyz`; connections to WhatsApp stay up while the leases can be trusted, then close before
+  anything is sent. Nothing has to be restarted when it is back.
+- **The disk is full** stops an embedded database: make room, it goes on. `gateway doctor` warns below 2 GiB.
+- **The clock is wrong**: the gateway goes by the database's clock; run a time service on both all the same.
+- **Files run out**: existing connections go on, new ones wait; raise `LimitNOFILE`.
+- **Restoring a backup** has rules of its own: [backup and restore](/docs/backup-restore). **A new version**: [upgrading](/docs/upgrade).
 """###,
         "privacy.md": ###"""
 # Closing an account and retention
@@ -1721,6 +2431,13 @@ messages are acknowledged and dropped undecrypted. No contact name is ever store
 
 **Contact cache.** What WhatsApp says about a number (registered, LID, devices) is cached in one unlogged table that is truncated every
 hour, and ignored when older than an hour even if the job is dead.
+
+**Webhooks.** URLs, descriptions and signing secrets of endpoints are sealed like everything above. The event log holds ids, states, codes and
+times, for 30 days and only for accounts that use it; what is sent is put together at each attempt and not kept. Never a body; a recipient's
+number goes out only to an endpoint with `include_recipient`. Of an attempt only status, code and duration stay: 7 days after success, 30 days
+when the delivery is dead.
+
+**Metrics and logs** name accounts, senders and messages by id at most, recipients never; metrics name nobody.
 
 **Closing.** `gateway account close acc_…` or `POST /v1/account/close`: keys are refused at once, senders are unlinked from their phones,
 credentials go, the data key is destroyed, and the account's rows are deleted in every table. The receipt names random ids and counts only.
@@ -1927,6 +2644,118 @@ Else it is about a sender, or, without `"sender"`, about everybody who has no be
 | `duplicates` | a second stanza of one (sender, chat, id): `deduplicate` (ack, deliver only to devices that lack it), `forward` both, `refuse` with 409 |
 | `failure`, `failure_times`, `failure_code`, `failure_expire` | the next logins (default one) end in `<failure reason>`; 0 ends it |
 | `close`, `stream_error`, `replace` | at once: close the connection, with this stream error, or as replaced |
+"""###,
+        "upgrade.md": ###"""
+# Upgrading
+
+Migrations only go forward and only add: a gateway of the version before works beside a database of the next one, so nodes may be upgraded one
+after the other. There is no way back for the database except a [backup](/docs/backup-restore), and that one loses what was accepted since.
+
+1. Read what is new; make a backup of the database and look whether you have one of the keys.
+2. `gateway config check --config /etc/gateway/gateway.toml` **with the new program**: a setting that is gone or renamed is named with its line.
+3. `gateway doctor` with the old program: begin only when it is well.
+4. `gateway migrate` with the new program. It waits for other nodes that do the same, applies each migration in a transaction of its own, and records
+   its checksum; twice does nothing. `serve` does it too at its start. A large installation does it ahead, in a quiet hour.
+5. Replace the program and restart node after node: `systemctl restart gateway`, then `curl -fsS http://127.0.0.1:9464/readyz` before the next one. A
+   node that stops hands its senders over within 5 seconds; leases keep any two nodes from holding one sender.
+6. `gateway doctor` with the new program: migrations, keys, queue and senders are well.
+
+| what you see | is |
+|---|---|
+| `migrations: the database is newer than this gateway` (doctor, warning) | this node is still of the old version; it works, upgrade it |
+| `migrations: n are due` (doctor, failed) | step 4 is missing |
+| the start says that an applied migration is unknown, changed or out of order | another program has touched this database: do not go on |
+| senders are `client_outdated` | WhatsApp refuses the client version: a newer gateway, or `whatsapp.client_version` |
+
+**PostgreSQL itself.** An embedded cluster keeps the major version that it was made with; its server must stay installed. To move to a newer
+one: stop the gateway, dump and restore as on the [backup page](/docs/backup-restore) into a server of the new version, name it in `database.url` and its
+siblings. A server of your own is upgraded as you do all others.
+
+**Going back** works while you have not migrated. Afterwards the old program works with the newer database as long as it is one version behind.
+"""###,
+        "webhooks.md": ###"""
+# Webhooks and events
+
+What happens to your messages and senders is told to your program in two ways, which say exactly the same: **pushed** to a URL of yours, or **pulled** with `GET /v1/events`. Both carry ids, states, codes and times, and the `reference` and `metadata` that you gave the message yourself. Never its text; the recipient's number only to an endpoint with `include_recipient`.
+
+```json
+{"id": "evt_01k…", "type": "message.delivered", "timestamp": "2026-11-21T08:09:10.123Z",
+ "data": {"message": "msg_01k…", "sequence": 4, "status": "delivered", "sender": "snd_01k…", "test": false, "reference": "order-17", "metadata": {"k": "v"}}}
+```
+
+## Receiving
+
+1. `POST /v1/webhook-endpoints` with `{"url": "https://…"}`. Keep the `secret` of the answer: it is shown this once.
+2. Your endpoint gets a `webhook_endpoint.verification`. Answer it with 200 and the value of `data.challenge` in the body, as plain text or anywhere in JSON. Nothing else is sent to a URL before it has done so, so nobody can point our traffic at somebody else. The challenge comes again after 5 s, 5 min, 30 min and 2 h, and whenever you `POST …/test`; then the endpoint is `disabled` as `unverified`.
+3. From then on answer every event with any 2xx status within 20 seconds. Do the work afterwards.
+
+Requests are signed after [Standard Webhooks](https://www.standardwebhooks.com); use one of its libraries. By hand: `webhook-signature` holds, with spaces between them, one or more of `v1,` + base64 of HMAC-SHA256 over `webhook-id` + `.` + `webhook-timestamp` + `.` + the body as it came, with the bytes behind `whsec_` (base64) as the key. With `"signing": "ed25519"` it is `v1a,` and an Ed25519 signature of the same bytes, which verifies with the `public_key` `whpk_…`. Compare in constant time and refuse timestamps more than 5 minutes away.
+
+```python
+from standardwebhooks.webhooks import Webhook
+
+def receive(body: bytes, headers: dict) -> tuple[int, str]:
+    event = Webhook(secret).verify(body, headers)
+    if event["type"] == "webhook_endpoint.verification":
+        return 200, event["data"]["challenge"]
+    remember(event["id"], event)          # once: the same id may come again
+    return 204, ""
+```
+
+## What is promised
+
+- **At least once.** An event that was written is delivered, or dead after all its tries, whatever is killed meanwhile. A receiver that answers while we are killed gets it again.
+- **One id.** `webhook-id` is the event's `id`: the same at each try, for each endpoint and in each replay. Remember the ids that you have handled.
+- **In no order.** Events of one message are numbered by `sequence`, from 2 on; number 1 is the answer to your `POST`. Ignore a number lower than one you have. `message.queued` is told only of messages that were scheduled, when they come due.
+- **Tries.** 3xx, 4xx, 5xx, and no answer in 20 seconds are failures; redirects are not followed. It is tried again after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h, each up to a fifth later: ten tries in 75 hours or more. `Retry-After` is obeyed up to a day; with 429 and 503 it holds the whole endpoint up.
+- **A broken endpoint is left alone.** After five failures in a row it gets one request at a time, with pauses from 30 s to 15 min. `failing_since` says since when; `webhook_endpoint.failing` tells your other endpoints and the log after 1 h and 24 h. After 120 h without a success it is disabled as `failing`.
+- **410** disables it at once, as `gone`.
+- An endpoint has at most 8 requests at a time. What one endpoint does slows no other.
+
+A disabled endpoint's waiting deliveries are dead. `PATCH` it with `{"enabled": true}`, let it answer the challenge, and replay.
+
+| `disabled_reason` | |
+|---|---|
+| `requested` | you disabled it |
+| `gone` | it answered 410 |
+| `failing` | nothing but failures for 120 h |
+| `unverified` | it never answered the challenge |
+
+## Secrets
+
+`POST /v1/webhook-endpoints/{id}/rotate-secret` gives a new secret at once. For a day, or `overlap_seconds`, requests carry two signatures, the new secret's and the old one's. A second rotation within that time ends the first secret. Secrets and URLs are stored sealed; no route shows them again, and a repeated `Idempotency-Key` answers with `"secret": null` and `"code": "secret_already_shown"`.
+
+## Looking and repairing
+
+- `GET /v1/webhook-endpoints/{id}/deliveries`: each event with its attempts: time, duration, status or code (`unreachable`, `tls_failed`, `timeout`, `connection_lost`, `challenge_missing` …). `unreachable` is all we say about a connection that did not come about. Kept for 7 days after success and 30 days when dead.
+- `POST /v1/webhook-endpoints/{id}/test`: sends a `webhook_endpoint.test`, once in ten seconds; an endpoint that is being left alone after failures gets it at once.
+- `POST /v1/events/replay` with `{"events": ["evt_…"]}` or `{"from": "…", "before": "…"}`, if you like with `types` and `endpoint`: makes those events due again, also those that were delivered, and those from a time when an endpoint was disabled. At most 5,000 events at a time; go on with `after`.
+- `GET /v1/events?after=…`: the log itself, oldest first. Its order never changes: an event appears behind everything that you have read, however late its transaction was committed. Keep `next_cursor`; it is there on every page, also on an empty one. `types=message.failed,sender.logged_out` filters.
+
+Events are kept for 30 days, for accounts that have an endpoint or have called `GET /v1/events` within 30 days. The first call begins the log. An account may have 50 endpoints.
+
+## Test and live
+
+An endpoint made with a test key, or with `"test": true`, gets the events of test senders; the others get the rest. Events say which in `test`.
+
+## Types
+
+| type | when |
+|---|---|
+| `message.queued` `message.rerouted` `message.sending` `message.retrying` | on its way |
+| `message.sent` `message.delivered` `message.read` | WhatsApp took it; the phone has it; it was seen |
+| `message.failed` `message.expired` `message.canceled` `message.unconfirmed` | the end; `failure` says why |
+| `sender.pairing` `sender.connecting` `sender.ready` `sender.disconnected` | in the life of a sender |
+| `sender.unpaired` `sender.logged_out` `sender.replaced` `sender.temporarily_banned` `sender.client_outdated` `sender.parked` | somebody has to look; `code` says why |
+| `sender.removing` `sender.removed` | it was removed |
+| `webhook_endpoint.failing` `webhook_endpoint.disabled` | about an endpoint, to the others |
+| `webhook_endpoint.verification` `webhook_endpoint.test` | to that endpoint alone, and not in the log |
+
+New types may come; an endpoint with `"events": ["*"]` gets them too. Ignore what you do not know.
+
+## For operators
+
+`[webhooks]` in `gateway.toml`: `allow_http` and `allow_networks` let webhooks go to hosts of your own; the cloud's metadata addresses stay forbidden. Names are looked up and vetted for every request, and connections go to the vetted address only. Deliveries are claims of 60 s in the database: when a node dies, another one sends again what it had. A sandbox sends to loopback over http as well.
 """###,
     ]
 }

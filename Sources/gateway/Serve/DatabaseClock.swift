@@ -43,6 +43,9 @@ final class DatabaseClock: Service, Sendable {
         return wall.addingTimeInterval(-error)
     }
 
+    /// How far the wall clock is ahead of the database now, in seconds; nil: nobody knows.
+    var offset: TimeInterval? { error(of: wall()) }
+
     /// How far a reading of the wall clock is ahead of the database, in seconds; nil: nobody knows.
     private func error(of wall: Date) -> TimeInterval? {
         last.withLock { $0 }.map { look in wall.timeIntervalSince(look.time) - (steady() - look.at) / .seconds(1) }

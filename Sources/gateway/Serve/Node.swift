@@ -6,12 +6,14 @@ import Hummingbird
 import HummingbirdCore
 import Logging
 import NIOCore
+import OutboundHTTP
 import Postgres
 import Primitives
 import ServiceLifecycle
 import UnixSignals
 import Sessions
 import Simulator
+import Telemetry
 import Web
 import WhatsApp
 import WhatsAppWire
@@ -34,13 +36,18 @@ struct Node {
     let roles: Roles
     /// `ws://` address and root key of the simulator that test senders speak to; nil: test senders are left alone.
     let simulator: (url: String, rootKey: PublicKey)?
+    /// What is measured here; a process has one.
+    var registry = MetricRegistry(MetricCatalogue.all)
 
-    /// Runs until SIGTERM, SIGINT or `shutdown` ends; parts stop in reverse order. `onListening` hears the port of the API.
+    /// Runs until SIGTERM, SIGINT or `shutdown` ends; parts stop in reverse order. `onListening` hears the port of the API,
+    /// `onMetrics` that of the operators' listener.
     func run(
-        signals: [UnixSignal] = [.sigterm, .sigint], others: [any Service] = [], onListening: @escaping @Sendable (Int) async -> Void = { _ in }
+        signals: [UnixSignal] = [.sigterm, .sigint], others: [any Service] = [], onMetrics: @escaping @Sendable (Int?) async -> Void = { _ in },
+        onListening: @escaping @Sendable (Int) async -> Void = { _ in }
     )
         async throws
     {
+        let observation = Observation(workplace, registry: registry)
         let gateway = workplace.gateway
         let logger = workplace.logger
         let notifications = Notifications(workplace.listenConfiguration, logger: logger)
@@ -48,7 +55,10 @@ struct Node {
         if let cluster = workplace.cluster { services.append(cluster) }
         let databases = gateway.databases
         services +=
-            [databases.api, databases.engine, databases.cron, databases.leases, workplace.owner, workplace.clock, notifications] as [any Service]
+            [
+                databases.api, databases.engine, databases.cron, databases.leases, workplace.owner, workplace.operations, workplace.clock,
+                notifications,
+            ] as [any Service]
         let now: @Sendable () -> Date = { [clock = workplace.clock] in clock.now() }
         if roles.contains(.engine) {
             let sessions = SenderSessions(
@@ -57,11 +67,25 @@ struct Node {
             services.append(sessions)
             services.append(
                 DeliveryService(
-                    gateway: gateway, transport: sessions, notifications: notifications, claimDeadline: workplace.settings.delivery.claimDeadline,
+                    gateway: gateway, transport: observation.measured(sessions), notifications: notifications,
+                    claimDeadline: workplace.settings.delivery.claimDeadline,
                     now: now, logger: logger))
+            var hooks = HTTPClient.Configuration(policy: workplace.settings.webhooks.policy, userAgent: "gateway-webhooks/1")
+            hooks.runningPerHost = 64
+            hooks.finished = observation.measurements.outbound("webhook")
+            let http = try HTTPClient(hooks)
+            observation.watch(http, purpose: "webhook")
+            services.append(http)
+            services.append(
+                WebhookService(
+                    gateway: gateway, http: http, perEndpoint: workplace.settings.webhooks.requestsPerEndpoint, now: now, logger: logger))
         }
         if roles.contains(.cron) { services.append(CronService(gateway: gateway, now: now, logger: logger)) }
-        if roles.contains(.api) { services.append(webServer(now: now, onListening: onListening)) }
+        if let address = workplace.settings.server.metrics {
+            services.append(observation.server((address.host, address.port), onListening: onMetrics))
+        }
+        if roles.contains(.api) { services.append(webServer(observation, now: now, onListening: onListening)) }
+        services.append(observation.readiness)
         var configurations = services.map { ServiceGroupConfiguration.ServiceConfiguration(service: $0) }
         configurations += others.map {
             ServiceGroupConfiguration.ServiceConfiguration(
@@ -75,23 +99,18 @@ struct Node {
         ).run()
     }
 
-    private func webServer(now: @escaping @Sendable () -> Date, onListening: @escaping @Sendable (Int) async -> Void) -> some Service {
+    private func webServer(
+        _ observation: Observation, now: @escaping @Sendable () -> Date, onListening: @escaping @Sendable (Int) async -> Void
+    ) -> some Service {
         let router = Hummingbird.Router(context: WebContext.self)
-        let database = workplace.gateway.databases.api
+        router.add(middleware: observation.requests)
         let settings = workplace.settings
         let limits = RequestLimits(
             perKey: settings.limits.requestsPerKey, perAccount: settings.limits.requestsPerAccount, burstSeconds: settings.limits.burstSeconds)
         Routes(
             gateway: workplace.gateway, maximumBody: settings.server.maximumBody, limits: limits, behindProxy: settings.server.behindProxy,
             now: now
-        ).add(to: router) {
-            do {
-                try await database.execute("ready", "SELECT 1 AS ready", deadline: .seconds(2))
-                return []
-            } catch {
-                return ["database_unavailable"]
-            }
-        }
+        ).add(to: router) { [readiness = observation.readiness] in await readiness.codes }
         DocsRoutes.add(to: router)
         return Application(
             router: router,

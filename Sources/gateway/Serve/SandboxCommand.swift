@@ -2,9 +2,11 @@ import ArgumentParser
 import Domain
 import Foundation
 import Logging
+import Metrics
 import Primitives
 import ServiceLifecycle
 import Simulator
+import Telemetry
 
 /// `gateway sandbox`: everything in one process, with a WhatsApp simulator instead of WhatsApp.
 struct SandboxCommand: AsyncParsableCommand {
@@ -20,17 +22,21 @@ struct SandboxCommand: AsyncParsableCommand {
         let settings = try options.settings { environment in
             environment.merging([
                 "GATEWAY_DATA_DIR": FileManager.default.currentDirectoryPath + "/.build/sandbox", "GATEWAY_DELIVERY_LOGINS_PER_SECOND": "100",
+                "GATEWAY_WEBHOOKS_ALLOW_HTTP": "true", "GATEWAY_WEBHOOKS_ALLOW_NETWORKS": "127.0.0.0/8, ::1",
             ]) { given, _ in given }
         }
         let logger = options.logger(settings)
         var simulatorSettings = WhatsAppSimulator.Configuration()
         simulatorSettings.port = settings.sandbox.port
         let simulator = try await WhatsAppSimulator.start(configuration: simulatorSettings, logger: logger)
+        let registry = MetricRegistry(MetricCatalogue.all)
+        MetricsSystem.bootstrap(registry)
         let workplace = try await Workplace.open(settings, logger: logger)
-        let node = Node(workplace: workplace, roles: .all, simulator: (simulator.webSocketURL, simulator.rootKey))
+        let node = Node(workplace: workplace, roles: .all, simulator: (simulator.webSocketURL, simulator.rootKey), registry: registry)
         let demo = SandboxDemo(workplace: workplace, simulator: simulator, senders: settings.sandbox.senders, once: once)
         do {
-            try await node.run(others: [demo]) { port in demo.listening(on: port) }
+            try await node.run(
+                others: [demo], onMetrics: { port in demo.showsMetrics(on: port) }, onListening: { port in demo.listening(on: port) })
         } catch let failure as Failure {
             try await workplace.close()
             await simulator.stop()

@@ -16,6 +16,7 @@ actor SandboxDemo: Service {
     private let senders: Int
     private let once: Bool
     private let port = AsyncStream<Int>.makeStream()
+    private let metricsPort = AsyncStream<Int>.makeStream()
 
     init(workplace: Workplace, simulator: WhatsAppSimulator, senders: Int, once: Bool) {
         self.workplace = workplace
@@ -30,10 +31,16 @@ actor SandboxDemo: Service {
         port.continuation.finish()
     }
 
+    /// The operators' listener has this port; nil: it could not listen.
+    nonisolated func showsMetrics(on number: Int?) {
+        if let number { metricsPort.continuation.yield(number) }
+        metricsPort.continuation.finish()
+    }
+
     /// Returns when the demonstration is over (`once`), which ends the service group, or at shutdown.
     func run() async throws {
         try await cancelWhenGracefulShutdown { [self] in
-            guard let port = await firstPort() else { return }
+            guard let port = await Self.first(of: port.stream) else { return }
             do {
                 try await demonstrate(port)
                 if !once { try await gracefulShutdown() }
@@ -41,8 +48,8 @@ actor SandboxDemo: Service {
         }
     }
 
-    private func firstPort() async -> Int? {
-        for await number in port.stream { return number }
+    private static func first(of ports: AsyncStream<Int>) async -> Int? {
+        for await number in ports { return number }
         return nil
     }
 
@@ -62,11 +69,18 @@ actor SandboxDemo: Service {
 
         fflush(nil)
         guard !once else { return }
+        var operators = "server.metrics_listen is empty: no metrics"
+        if let address = workplace.settings.server.metrics {
+            operators = "none: \(address.host):\(address.port) is taken by somebody else"
+            if let port = await Self.first(of: metricsPort.stream) { operators = "http://127.0.0.1:\(port)/metrics      health: /health/details" }
+        }
         print(
             """
 
             The sandbox is running; stop it with Ctrl-C.
-              API          http://127.0.0.1:\(port)      docs: /docs   description: /openapi.yaml
+              API          http://127.0.0.1:\(port)
+              docs         http://127.0.0.1:\(port)/docs      description: /openapi.yaml
+              metrics      \(operators)
               simulator    \(simulator.controlURL)      what devices received: /control/received
 
               export GATEWAY_KEY=\(key.secret)

@@ -1,6 +1,8 @@
 import ArgumentParser
 import Foundation
+import Metrics
 import Primitives
+import Telemetry
 
 /// `gateway serve`
 struct ServeCommand: AsyncParsableCommand {
@@ -20,10 +22,12 @@ struct ServeCommand: AsyncParsableCommand {
         if !settings.sandbox.endpoint.isEmpty {
             simulator = (settings.sandbox.endpoint, try await SimulatorAddress.rootKey(of: settings.sandbox.endpoint))
         }
+        let registry = MetricRegistry(MetricCatalogue.all)
+        MetricsSystem.bootstrap(registry)
         let workplace = try await Workplace.open(settings, logger: logger)
-        try await Node(workplace: workplace, roles: roles, simulator: simulator).run { port in
-            logger.info("gateway listens", metadata: ["port": "\(port)"])
-        }
+        try await Node(workplace: workplace, roles: roles, simulator: simulator, registry: registry).run(
+            onMetrics: { port in logger.info("metrics listen", metadata: ["port": "\(port)"]) },
+            onListening: { port in logger.info("gateway listens", metadata: ["port": "\(port)"]) })
         try await workplace.close()
     }
 

@@ -1,3 +1,4 @@
+import Delivery
 import Domain
 import Foundation
 import Logging
@@ -16,49 +17,67 @@ struct Workplace: Sendable {
     let cluster: EmbeddedCluster?
     /// The migrator's login; owner of the tables.
     let owner: Database
+    /// The engine's login over a connection of its own, for metrics: whatever the others are busy with, operators see it.
+    let operations: Database
     let logger: Logger
     /// For LISTEN, which needs a direct connection.
     let listenConfiguration: Database.Configuration
 
-    /// Opens everything and applies migrations that are due.
+    /// Where the database is: the embedded cluster, if one was opened, and the address of every login.
+    struct Place: Sendable {
+        var cluster: EmbeddedCluster?
+        var api: String
+        var engine: String
+        var cron: String
+        var owner: String
+        var listen: String
+
+        /// Starts the embedded cluster, or joins it, when there is no `database.url`.
+        static func find(_ settings: Settings, logger: Logger) async throws -> Place {
+            let database = settings.database
+            guard database.url.isEmpty else {
+                return Place(
+                    api: database.url, engine: database.engineURL, cron: database.cronURL, owner: database.migratorURL, listen: database.listenURL)
+            }
+            let cluster = try await EmbeddedCluster.open(directory: settings.dataDirectory, logger: logger)
+            return Place(
+                cluster: cluster, api: cluster.connectionString(role: "gateway_api"), engine: cluster.connectionString(role: "gateway_engine"),
+                cron: cluster.connectionString(role: "gateway_cron"), owner: cluster.connectionString(),
+                listen: cluster.connectionString(role: "gateway_engine"))
+        }
+    }
+
+    /// Opens everything and applies migrations that are due. With keys that are not this database's it stops before anything is written.
     /// - Throws: `Failure` with what to do; `KeyRingFailure`, `MigrationError`, `DatabaseError`.
     static func open(_ settings: Settings, logger: Logger) async throws -> Workplace {
         try makeDirectory(settings.dataDirectory)
-        var cluster: EmbeddedCluster?
-        var urls = (
-            api: settings.database.url, engine: settings.database.engineURL, cron: settings.database.cronURL, owner: settings.database.migratorURL,
-            listen: settings.database.listenURL
-        )
-        if settings.database.url.isEmpty {
-            let opened = try await EmbeddedCluster.open(directory: settings.dataDirectory, logger: logger)
-            cluster = opened
-            urls = (
-                opened.connectionString(role: "gateway_api"), opened.connectionString(role: "gateway_engine"),
-                opened.connectionString(role: "gateway_cron"), opened.connectionString(), opened.connectionString(role: "gateway_engine")
-            )
-        }
+        let place = try await Place.find(settings, logger: logger)
         do {
             func database(_ url: String, _ connections: Int, _ name: String) -> Database {
                 Database(
                     Database.Configuration(url: url, connections: connections, name: "gateway-\(name)", pooler: settings.database.usesPooler),
                     logger: logger)
             }
-            let owner = database(urls.owner, 1, "migrator")
+            let owner = database(place.owner, 1, "migrator")
+            var keyRing = try await KeyCheck.openRing(settings.keyDirectory, of: owner)
             _ = try await Migrator(database: owner, migrations: Migrations.all).migrate()
+            if keyRing == nil { keyRing = try KeyRing.open(directory: settings.keyDirectory, createIfMissing: true) }
+            guard let keyRing else { throw Failure("there are no keys") }
             let databases = Databases(
-                api: database(urls.api, 8, "api"), engine: database(urls.engine, 8, "engine"), cron: database(urls.cron, 1, "cron"),
-                leases: database(urls.engine, 2, "leases"))
+                api: database(place.api, 8, "api"), engine: database(place.engine, 8, "engine"), cron: database(place.cron, 1, "cron"),
+                leases: database(place.engine, 2, "leases"))
             let clock = DatabaseClock(database: databases.leases, logger: logger)
             await clock.look()
             let gateway = Gateway(
-                databases: databases, keyRing: try await openKeys(settings, owner: owner), pendingLimit: settings.limits.pendingPerAccount,
+                databases: databases, keyRing: keyRing, pendingLimit: settings.limits.pendingPerAccount,
                 acknowledgementLimit: TimeInterval(settings.delivery.acknowledgementTimeout.components.seconds),
-                isPaced: settings.whatsApp.isPaced, logger: logger, now: { clock.now() })
+                isPaced: settings.whatsApp.isPaced, webhookURLs: .allowed(by: settings.webhooks.policy), logger: logger, now: { clock.now() })
             return Workplace(
-                settings: settings, gateway: gateway, clock: clock, cluster: cluster, owner: owner, logger: logger,
-                listenConfiguration: Database.Configuration(url: urls.listen, connections: 1, name: "gateway-hints", pooler: false))
+                settings: settings, gateway: gateway, clock: clock, cluster: place.cluster, owner: owner,
+                operations: database(place.engine, 1, "operations"), logger: logger,
+                listenConfiguration: Database.Configuration(url: place.listen, connections: 1, name: "gateway-hints", pooler: false))
         } catch {
-            try await cluster?.stop()
+            try await place.cluster?.stop()
             throw error
         }
     }
@@ -69,9 +88,18 @@ struct Workplace: Sendable {
     ) async throws -> Value {
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
         let workplace = try await open(settings, logger: logger)
-        let outcome = await withTaskGroup(of: Result<Value, any Error>?.self) { group in
+        let outcome = await outcome(until: signals) { try await body(workplace) }
+        try await workplace.close()
+        return try outcome.get()
+    }
+
+    /// What `body` returns or throws, or a `Failure` as soon as a signal comes; the body is cancelled then.
+    static func outcome<Value: Sendable>(
+        until signals: UnixSignalsSequence, _ body: @Sendable @escaping () async throws -> Value
+    ) async -> Result<Value, any Error> {
+        await withTaskGroup(of: Result<Value, any Error>?.self) { group in
             group.addTask {
-                do { return .success(try await body(workplace)) } catch { return .failure(error) }
+                do { return .success(try await body()) } catch { return .failure(error) }
             }
             group.addTask {
                 for await _ in signals { return .failure(Failure("interrupted")) }
@@ -86,8 +114,6 @@ struct Workplace: Sendable {
             group.cancelAll()
             return outcome
         }
-        try await workplace.close()
-        return try outcome.get()
     }
 
     func close() async throws {
@@ -95,16 +121,9 @@ struct Workplace: Sendable {
         await gateway.databases.engine.close()
         await gateway.databases.cron.close()
         await gateway.databases.leases.close()
+        await operations.close()
         await owner.close()
         try await cluster?.stop()
-    }
-
-    /// Keys are made only for a database that holds no account yet: a missing key would make what is sealed unreadable for ever.
-    private static func openKeys(_ settings: Settings, owner: Database) async throws -> KeyRing {
-        let hasAccounts = try await owner.queryOne(
-            "keys.accounts", "SELECT EXISTS (SELECT FROM accounts) AS present", access: .readOnly
-        ) { row in try row.column("present", as: Bool.self) }
-        return try KeyRing.open(directory: settings.keyDirectory, createIfMissing: hasAccounts == false)
     }
 
     private static func makeDirectory(_ path: String) throws {

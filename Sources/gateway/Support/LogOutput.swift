@@ -1,15 +1,17 @@
 import Foundation
 import Logging
 
-/// Where log lines go: standard error, as text for people or as one JSON object a line for machines.
+/// Where log lines go: standard error, as text for people or as one JSON object a line for machines. Who logs never waits for it.
 /// What may be logged is decided where it is logged; this only writes.
 struct LogOutput: LogHandler {
     var logLevel: Logger.Level
     var metadata: Logger.Metadata = [:]
     private let label: String
     private let isJSON: Bool
+    private let sink: LogSink
 
-    init(label: String, level: Logger.Level, isJSON: Bool) {
+    init(label: String, level: Logger.Level, isJSON: Bool, sink: LogSink = .standardError) {
+        self.sink = sink
         self.label = label
         self.logLevel = level
         self.isJSON = isJSON
@@ -23,8 +25,9 @@ struct LogOutput: LogHandler {
     func log(event: LogEvent) {
         let time = Date().formatted(.iso8601.year().month().day().timeZone(separator: .omitted).time(includingFractionalSeconds: true))
         let fields = metadata.merging(event.metadata ?? [:]) { $1 }.map { ($0.key, "\($0.value)") }.sorted { $0.0 < $1.0 }
-        // A full disk costs the line, not the gateway.
-        try? FileHandle.standardError.write(contentsOf: Data((line(time, "\(event.level)", "\(event.message)", fields) + "\n").utf8))
+        let dropped = sink.takeDropped()
+        if dropped > 0 { sink.take(line(time, "\(Logger.Level.warning)", "log lines dropped", [("count", "\(dropped)")])) }
+        sink.take(line(time, "\(event.level)", "\(event.message)", fields))
     }
 
     /// One line without its end: nothing in a message or a field can begin another.

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Domain
 import Foundation
-import Web
 
 /// `gateway migrate`
 struct MigrateCommand: AsyncParsableCommand {
@@ -63,52 +62,5 @@ struct CronCommand: AsyncParsableCommand {
                 affected = run.affected
             }
         }
-    }
-}
-
-/// `gateway doctor`
-struct DoctorCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "doctor", abstract: "Checks what the gateway needs; exit 1 when something is wrong.")
-    @OptionGroup var options: Options
-
-    func run() async throws {
-        let settings = try options.settings()
-        var checks: [(name: String, problem: String?)] = [("configuration", nil)]
-        do {
-            checks += try await Workplace.use(settings, logger: options.logger(settings)) { workplace in
-                [
-                    ("database, migrations and keys", nil),
-                    ("database logins", await Self.problem { _ = try await workplace.gateway.accounts.list() }),
-                    ("clock", await Self.problem { try await Self.compareClocks(workplace) }),
-                    ("hourly job", await Self.problem { try await Self.checkCron(workplace) }),
-                ]
-            }
-        } catch {
-            checks.append(("database, migrations and keys", "\(error)"))
-        }
-        try options.print(
-            ["checks": checks.map { ["check": $0.name, "result": $0.problem ?? "ok"] }],
-            checks.map { "\($0.problem == nil ? "ok  " : "FAIL")  \($0.name)\($0.problem.map { ": \($0)" } ?? "")" }.joined(separator: "\n"))
-        if checks.contains(where: { $0.problem != nil }) { throw ExitCode.failure }
-    }
-
-    private static func problem(_ check: () async throws -> Void) async -> String? {
-        do {
-            try await check()
-            return nil
-        } catch { return "\(error)" }
-    }
-
-    private static func compareClocks(_ workplace: Workplace) async throws {
-        let theirs = try await workplace.owner.queryOne("doctor.clock", "SELECT clock_timestamp() AS now", access: .readOnly) { row in
-            try row.column("now", as: Date.self)
-        }
-        guard let theirs, abs(theirs.timeIntervalSinceNow) < 5 else { throw Failure("this machine and the database differ by more than 5 s") }
-    }
-
-    private static func checkCron(_ workplace: Workplace) async throws {
-        guard let last = try await workplace.gateway.retention.runs(limit: 1).first else { return }
-        guard Date().timeIntervalSince(last.startedAt) < 7_200 else { throw Failure("the last run was at \(Timestamp.text(last.startedAt))") }
-        guard last.succeeded else { throw Failure("the last run failed (\(last.errorCode ?? "unknown"))") }
     }
 }

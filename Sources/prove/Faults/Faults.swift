@@ -2,13 +2,23 @@ import ArgumentParser
 import Foundation
 import Proof
 
-/// `prove faults process`: F46 to F63 of the fault catalogue, one by one, with what was done, what had to happen and what was seen.
+/// `prove faults process`: F46 to F63 of the fault catalogue; `prove faults edge`: F84 to F89, F103 and F104. One by one, with what was done, what
+/// had to happen and what was seen.
 struct Faults: AsyncParsableCommand {
-    enum Chapter: String, ExpressibleByArgument { case process }
+    enum Chapter: String, ExpressibleByArgument, CaseIterable {
+        case process, edge
+
+        var faults: [ProcessFault] {
+            switch self {
+            case .process: ProcessFault.all
+            case .edge: ProcessFault.edge + ProcessFault.operations
+            }
+        }
+    }
 
     static let configuration = CommandConfiguration(commandName: "faults", abstract: "The fault catalogue, one by one, as a table.")
 
-    @Argument(help: "process: processes, nodes and clocks (F46–F63).")
+    @Argument(help: "process: processes, nodes and clocks (F46–F63). edge: webhooks (F84–F89), keys and log (F103, F104).")
     var chapter = Chapter.process
     @Option(help: "Only these, comma separated, such as F51,F54.")
     var only: String?
@@ -17,13 +27,13 @@ struct Faults: AsyncParsableCommand {
         let names = only.map { Set($0.split(separator: ",").map(String.init)) }
         var failed: [String] = []
         say("fault  ok   injected how → expected → seen")
-        for fault in ProcessFault.all where names?.contains(fault.name) ?? true {
+        for fault in chapter.faults where names?.contains(fault.name) ?? true {
             let seen: ProcessFault.Seen
             do { seen = try await fault.trial() } catch { seen = ProcessFault.Seen(isOK: false, what: "could not be carried through: \(error)") }
             if !seen.isOK { failed.append(fault.name) }
             say("\(fault.name)    \(seen.isOK ? "ok " : "NO ")  \(fault.injected)\n            → \(fault.expected)\n            → \(seen.what)")
         }
-        say(failed.isEmpty ? "faults process: all ok" : "faults process: NOT ok: \(failed.joined(separator: " "))")
+        say(failed.isEmpty ? "faults \(chapter.rawValue): all ok" : "faults \(chapter.rawValue): NOT ok: \(failed.joined(separator: " "))")
         if !failed.isEmpty { throw ExitCode.failure }
     }
 }

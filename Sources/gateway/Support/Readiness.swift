@@ -1,0 +1,30 @@
+import Postgres
+import ServiceLifecycle
+import Synchronization
+
+/// Whether this process should get requests, as codes: `database_unavailable`, `stopping`. No code: it is ready.
+/// It stands last in the service group, so that it is the first to hear of a shutdown.
+final class Readiness: Service, Sendable {
+    private let database: Database
+    private let isStopping = Mutex(false)
+
+    init(database: Database) { self.database = database }
+
+    func run() async throws {
+        try? await gracefulShutdown()  // cancelled instead: the same end
+        isStopping.withLock { $0 = true }
+    }
+
+    var codes: [String] {
+        get async {
+            var codes: [String] = []
+            if isStopping.withLock({ $0 }) { codes.append("stopping") }
+            do {
+                try await database.execute("ready", "SELECT 1 AS ready", deadline: .seconds(2))
+            } catch {
+                codes.append("database_unavailable")
+            }
+            return codes
+        }
+    }
+}

@@ -1793,7 +1793,7 @@ ALTER TABLE signal_identities ADD COLUMN revision bigint NOT NULL DEFAULT 0;
 
 RESET ROLE;
 """##),
-        Migration(version: 18, name: "operations", sql: ##"""
+        Migration(version: 15, name: "operations", sql: ##"""
 -- What metrics and `gateway doctor` show about everything that is here: counts and ages, no id of anybody. One row a figure.
 SET LOCAL ROLE gateway_schema;
 

@@ -65,7 +65,8 @@ extension WhatsAppClient {
                 let hosted = JID(user: user.user, server: user.server == .lid ? .hostedLID : .hosted)
                 for name in [user.signalName, hosted.signalName] {
                     for address in try await store.addresses(ofUser: name) where isMeant(address) {
-                        changes.sessions[address] = .some(nil)
+                        // An empty session, not none: a write of before that comes late finds something newer, and leaves it alone.
+                        changes.sessions[address] = .some(SessionRecord())
                         changes.identities[address] = .some(nil)
                     }
                 }

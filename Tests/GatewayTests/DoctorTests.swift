@@ -1,3 +1,4 @@
+import Domain
 import Foundation
 import Postgres
 import TestSupport
@@ -86,7 +87,8 @@ import Testing
             #expect(shared.last?.result == .warning)
             try await test.owner.execute("test.newer", "INSERT INTO gateway_migrations (version, name, checksum) VALUES (9999, 'next', '\\x00')")
             #expect(await DatabaseChecks.migrations(test.owner).result == .warning)
-            try await test.owner.execute("test.older", "DELETE FROM gateway_migrations WHERE version = 18")
+            let latest = try #require(Migrations.all.map(\.version).max())
+            try await test.owner.execute("test.older", "DELETE FROM gateway_migrations WHERE version = \(latest)")
             #expect(await DatabaseChecks.migrations(test.owner).result == .failed)
         }
     }

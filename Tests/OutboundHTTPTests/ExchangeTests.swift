@@ -103,8 +103,9 @@ import Testing
     }
 
     @Test func `a refused connection is told as such, and the next address is tried`() async throws {
-        try await withServer(at: "127.0.0.2", { $0.answerAll() }) { server in
-            let resolver = ScriptedResolver(["two.test": [["127.0.0.1", "127.0.0.2"]], "one.test": [["127.0.0.1"]]])
+        // Addresses of its own: at 127.0.0.1 another test's server may have the same port.
+        try await withServer(at: "127.77.0.2", { $0.answerAll() }) { server in
+            let resolver = ScriptedResolver(["two.test": [["127.77.0.1", "127.77.0.2"]], "one.test": [["127.77.0.1"]]])
             try await withClient(resolver: resolver) { client async throws in
                 #expect(try await client.get("http://two.test:\(server.port)/").status == 200)
                 #expect(try await client.get("http://two.test:\(server.port)/").openedConnection == false)

@@ -1,29 +1,8 @@
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Postgres
-
-/// A door that stays shut until it is opened.
-final class Gate: Sendable {
-    private let state = Mutex<(isOpen: Bool, waiters: [CheckedContinuation<Void, Never>])>((false, []))
-
-    func open() {
-        state.withLock { state in
-            defer { state = (true, []) }
-            return state.waiters
-        }.forEach { $0.resume() }
-    }
-
-    func wait() async {
-        await withCheckedContinuation { continuation in
-            let isOpen = state.withLock { state in
-                if !state.isOpen { state.waiters.append(continuation) }
-                return state.isOpen
-            }
-            if isOpen { continuation.resume() }
-        }
-    }
-}
 
 @Suite struct GroupCommitTests {
     private struct Poison: Error {}

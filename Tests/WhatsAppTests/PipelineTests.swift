@@ -1,6 +1,7 @@
 import Primitives
 import SignalProtocol
 import Synchronization
+import TestSupport
 import Testing
 import WhatsAppWire
 
@@ -9,36 +10,6 @@ import WhatsAppWire
 /// Messages of one sender share commits: the next one is encrypted while the commit of the one before is under way.
 @Suite(.timeLimit(.minutes(10))) struct PipelineTests {
     private struct Refused: Error {}
-
-    /// Opened once, by the test.
-    private actor Gate {
-        private var isOpen = false
-        private var waiters: [CheckedContinuation<Void, Never>] = []
-
-        func open() {
-            isOpen = true
-            for waiter in waiters { waiter.resume() }
-            waiters = []
-        }
-
-        func wait() async {
-            if !isOpen { await withCheckedContinuation { waiters.append($0) } }
-        }
-    }
-
-    /// Repeatable chance (splitmix64).
-    private struct SplitMix: RandomNumberGenerator {
-        private var state: UInt64
-
-        init(seed: UInt64) { state = seed }
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var mixed = (state ^ state >> 30) &* 0xbf58_476d_1ce4_e5b9
-            mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
-            return mixed ^ mixed >> 31
-        }
-    }
 
     /// What happened, in order.
     private final class Journal: Sendable {
@@ -62,7 +33,7 @@ import WhatsAppWire
             async let one = rig.client.send(first) { [store = rig.store] preWire in
                 let place = store.queue()
                 return {
-                    await isQueued.open()
+                    isQueued.open()
                     await gate.wait()
                     try await store.commit(preWire, place: place)
                 }
@@ -72,12 +43,12 @@ import WhatsAppWire
                 let place = store.queue()
                 return {
                     try await store.commit(preWire, place: place)
-                    await secondCommitted.open()
+                    secondCommitted.open()
                 }
             }
             await secondCommitted.wait()
             #expect(rig.simulator.received(id: first.id).isEmpty && rig.simulator.received(id: second.id).isEmpty)
-            await gate.open()
+            gate.open()
             _ = try await (one, two)
 
             let shown = rig.simulator.received().filter { !$0.isOwnCopy && $0.number == "15550100301" }
@@ -101,7 +72,7 @@ import WhatsAppWire
                 try await rig.client.send(first) { preWire in
                     identities.note("\(preWire.changes.identities.count)")
                     return {
-                        await isQueued.open()
+                        isQueued.open()
                         await gate.wait()
                         throw Refused()
                     }
@@ -112,7 +83,7 @@ import WhatsAppWire
                 let place = store.queue()
                 identities.note("\(preWire.changes.identities.count)")
                 return {
-                    await gate.open()
+                    gate.open()
                     try await store.commit(preWire, place: place)
                 }
             }
@@ -137,7 +108,7 @@ import WhatsAppWire
         try await ClientRig.run { rig in
             try await rig.observer.until(.ready)
             let numbers = ["15550100301", "15550100302", "15550100303"]
-            var random = SplitMix(seed: seed)
+            var random = SeededRandom(seed)
             let plans = (0..<60).map { _ in (fails: random.next() % 4 == 0, yields: Int(random.next() % 40)) }
 
             let sent = await withTaskGroup(of: (Int, Bool).self) { group in
@@ -177,7 +148,7 @@ import WhatsAppWire
             async let one = rig.client.send(Self.message("first", to: "15550100301")) { [store = rig.store] preWire in
                 let place = store.queue()
                 return {
-                    await isQueued.open()
+                    isQueued.open()
                     await gate.wait()
                     try await store.commit(preWire, place: place)
                     journal.note("committed")
@@ -186,7 +157,7 @@ import WhatsAppWire
             await isQueued.wait()
             let alone = Task { await rig.client.withSettledSignals { journal.note("alone") } }
             async let two = rig.send("second", to: "15550100301")
-            await gate.open()
+            gate.open()
             _ = try await (one, two)
             await alone.value
 
@@ -203,21 +174,21 @@ import WhatsAppWire
             await rig.client.advance(changes)
             let (isReading, gate) = (Gate(), Gate())
             await rig.store.beforeRead {
-                await isReading.open()
+                isReading.open()
                 await gate.wait()
             }
 
             async let records = rig.client.signalRecords(of: [known, other])
             await isReading.wait()
             await rig.client.settle(changes)
-            await gate.open()
+            gate.open()
 
             #expect(try await records.isEmpty)
         }
     }
 
     @Test(arguments: 0..<20) func `turns come in the order they were drawn, however they end`(seed: UInt64) async {
-        var random = SplitMix(seed: seed)
+        var random = SeededRandom(seed)
         var turns = WriteTurns()
         let drawn = (0..<50).map { _ in turns.draw() }
         var over: Set<UInt64> = []

@@ -27,6 +27,12 @@ package struct EventLog: Sendable {
             self.types = types
             self.isTest = isTest
         }
+
+        /// Adds what it asks of `events v`.
+        fileprivate func restrict(_ sql: inout SQL) {
+            if let types { sql.append(" AND v.type = ANY (\(types.map(\.rawValue)))") }
+            if let isTest { sql.append(" AND v.test = \(isTest)") }
+        }
     }
 
     package struct Pulled: Sendable {
@@ -55,16 +61,15 @@ package struct EventLog: Sendable {
         let oldest = now.addingTimeInterval(-Self.lifetime)
         try await place(account, from: oldest, now: now)
         var sql: SQL = """
-            SELECT \(EventRecord.columns), v.place
+            SELECT \(SealedEventRecord.columns), v.place
             FROM events v
             LEFT JOIN messages m ON m.account_id = v.account_id AND m.message_id = v.message_id
             WHERE v.account_id = \(account) AND v.place > \(from.place) AND v.at > \(oldest)
             """
-        if let types = filter.types { sql.append(" AND v.type = ANY (\(types.map(\.rawValue)))") }
-        if let isTest = filter.isTest { sql.append(" AND v.test = \(isTest)") }
+        filter.restrict(&sql)
         sql.append(" ORDER BY v.place LIMIT \(limit + 1)")
         let rows = try await databases.api.query("events.pull", sql, settings: Databases.accounts([account]), access: .readOnly) { row in
-            (payload: try EventRecord(row, sealer: sealer).payload, cursor: EventCursor(place: try row["place"]))
+            (payload: try SealedEventRecord(row).opened(sealer).payload, cursor: EventCursor(place: try row["place"]))
         }
         let shown = rows.prefix(limit)
         return Pulled(events: shown.map(\.payload), next: (shown.last?.cursor ?? from).sealed(sealer), hasMore: rows.count > limit)
@@ -185,8 +190,7 @@ package struct EventLog: Sendable {
             sql.append(" AND v.event_id >= \(UUIDv7.lowest(at: from)) AND v.event_id < \(UUIDv7.lowest(at: before))")
             if let after { sql.append(" AND v.event_id > \(after)") }
         }
-        if let types = filter.types { sql.append(" AND v.type = ANY (\(types.map(\.rawValue)))") }
-        if let isTest = filter.isTest { sql.append(" AND v.test = \(isTest)") }
+        filter.restrict(&sql)
         sql.append(" ORDER BY v.event_id LIMIT \(Self.replayLimit + 1)")
         return sql
     }
@@ -239,19 +243,30 @@ private struct EventCursor {
     }
 }
 
-extension EventRecord {
+/// A row of the log as it is read, still sealed: what a message was given to be known by opens under its account's key.
+struct SealedEventRecord: Sendable {
+    private let record: EventRecord
+    private let reference: [UInt8]?
+    private let metadata: [UInt8]?
+
     /// Of `events v` and, as far as there is one, `messages m`.
     static let columns: SQL = """
         v.event_id, v.type, v.at, v.test, v.message_id, v.number, v.sender_id, v.endpoint_id, v.code, m.reference_sealed, m.metadata_sealed
         """
 
-    init(_ row: RowReader, sealer: Sealer) throws {
-        let message = try row.column("message_id", as: Message.ID?.self)
-        self.init(
-            id: try row["event_id"], type: try row["type"], at: try row["at"], isTest: try row["test"], message: message, number: try row["number"],
-            sender: try row["sender_id"], endpoint: try row["endpoint_id"], code: try row["code"])
-        guard let message else { return }
-        reference = try row.column("reference_sealed", as: [UInt8]?.self).map { try sealer.openText($0, .reference(message)) }
-        metadata = try row.column("metadata_sealed", as: [UInt8]?.self).map { try Metadata.decode(sealer.open($0, .metadata(message))) }
+    init(_ row: RowReader) throws {
+        record = EventRecord(
+            id: try row["event_id"], type: try row["type"], at: try row["at"], isTest: try row["test"], message: try row["message_id"],
+            number: try row["number"], sender: try row["sender_id"], endpoint: try row["endpoint_id"], code: try row["code"])
+        reference = try row["reference_sealed"]
+        metadata = try row["metadata_sealed"]
+    }
+
+    func opened(_ sealer: Sealer) throws -> EventRecord {
+        var record = record
+        guard let message = record.message else { return record }
+        record.reference = try reference.map { try sealer.openText($0, .reference(message)) }
+        record.metadata = try metadata.map { try Metadata.decode(sealer.open($0, .metadata(message))) }
+        return record
     }
 }

@@ -102,7 +102,7 @@ extension Webhooks {
         )
         SELECT c.account_id, c.endpoint_id AS target_id, c.event_id AS queued_id, c.type AS queued_type, c.attempts, c.tries, c.created_at, e.signing,
             e.test AS target_test, e.url_sealed, e.secret_sealed, CASE WHEN e.previous_until > \(now) THEN e.previous_sealed END AS previous_sealed,
-            CASE WHEN e.include_recipient THEN m.recipient_sealed END AS recipient_sealed, \(EventRecord.columns)
+            CASE WHEN e.include_recipient THEN m.recipient_sealed END AS recipient_sealed, \(SealedEventRecord.columns)
         FROM claimed c
         JOIN webhook_endpoints e ON e.account_id = c.account_id AND e.endpoint_id = c.endpoint_id
         LEFT JOIN events v ON v.account_id = c.account_id AND v.event_id = c.event_id
@@ -141,10 +141,8 @@ private struct DeliveryRow: Sendable {
     let secret: [UInt8]
     let previous: [UInt8]?
     let recipient: [UInt8]?
-    let reference: [UInt8]?
-    let metadata: [UInt8]?
     /// nil for what is no part of the log, and for what the log no longer has.
-    let record: EventRecord?
+    let record: SealedEventRecord?
 
     init(row: RowReader) throws {
         place = EndpointPlace(account: try row["account_id"], endpoint: try row["target_id"])
@@ -159,25 +157,13 @@ private struct DeliveryRow: Sendable {
         secret = try row["secret_sealed"]
         previous = try row["previous_sealed"]
         recipient = try row["recipient_sealed"]
-        reference = try row["reference_sealed"]
-        metadata = try row["metadata_sealed"]
-        guard try row.column("event_id", as: Event.ID?.self) != nil else {
-            record = nil
-            return
-        }
-        record = EventRecord(
-            id: event, type: type, at: try row["at"], isTest: try row["test"], message: try row["message_id"], number: try row["number"],
-            sender: try row["sender_id"], endpoint: try row["endpoint_id"], code: try row["code"])
+        record = try row.column("event_id", as: Event.ID?.self) == nil ? nil : SealedEventRecord(row)
     }
 
     func delivery(_ sealer: Sealer) throws -> ClaimedDelivery {
         let id = place.endpoint
-        var record = record ?? EventRecord(id: event, type: type, at: createdAt, isTest: isTest, endpoint: id)
-        if let message = record.message {
-            record.reference = try reference.map { try sealer.openText($0, .reference(message)) }
-            record.metadata = try metadata.map { try Metadata.decode(sealer.open($0, .metadata(message))) }
-            record.recipient = try recipient.map { try E164(digits: sealer.openText($0, .recipient(message))) }
-        }
+        var record = try record?.opened(sealer) ?? EventRecord(id: event, type: type, at: createdAt, isTest: isTest, endpoint: id)
+        if let message = record.message { record.recipient = try recipient.map { try E164(digits: sealer.openText($0, .recipient(message))) } }
         let secrets = [
             WebhookSecret(signing, copying: try sealer.open(secret, .webhookSecret(id))),
             try previous.flatMap { WebhookSecret(signing, copying: try sealer.open($0, .webhookPrevious(id))) },

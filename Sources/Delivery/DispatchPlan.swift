@@ -50,6 +50,9 @@ struct DispatchPlan: Sendable {
     private var lastTicket: UInt64 = 0
     private var working = 0
     private var again: Set<OwnedSender> = []
+    /// Senders that may have suspects (`Outbox.Lot`), and the one suspect that has not left yet.
+    private var suspected: Set<OwnedSender> = []
+    private var suspect: UInt64?
     /// When the first account has rested that has something to claim.
     private(set) var restEnd: ContinuousClock.Instant?
     /// Until then accounts busier than this yield.
@@ -76,10 +79,12 @@ struct DispatchPlan: Sendable {
             if owners[owner.place] == owner { owners[owner.place] = nil }
         }
         again.formIntersection(now)
+        suspected.formIntersection(now)
         for owner in senders where places[owner] == nil {
             places[owner] = SenderPlace()
             owners[owner.place] = owner
             again.insert(owner)
+            suspected.insert(owner)
             enqueue(owner)
         }
     }
@@ -100,6 +105,7 @@ struct DispatchPlan: Sendable {
     mutating func found(_ probed: [Probed]) {
         for probe in probed where places[probe.owner] != nil {
             if probe.isDueAgain { again.insert(probe.owner) }
+            if probe.isSuspect { suspected.insert(probe.owner) }
             guard probe.isDue else { continue }
             places[probe.owner]?.isDue = true
             places[probe.owner]?.isNews = true
@@ -116,6 +122,19 @@ struct DispatchPlan: Sendable {
     mutating func takeAgain() -> [OwnedSender] {
         defer { again = [] }
         return Array(again)
+    }
+
+    /// Of whom to claim one suspect; empty: there is none, or the last one has not left yet.
+    mutating func nextSuspect(at now: Date) -> [ClaimDemand] {
+        guard suspect == nil else { return [] }
+        let demands = suspected.compactMap { owner -> ClaimDemand? in
+            guard let place = places[owner], place.opening(at: now) == nil, place.highRoom(at: now) > 0 else { return nil }
+            return ClaimDemand(owner: owner, places: 1, isLimited: place.asksStanding)
+        }
+        // Who has no room now is found by a later probe.
+        suspected = []
+        for demand in demands { hold(demand) }
+        return demands
     }
 
     /// What to claim now; empty: nothing can be done at this moment.
@@ -149,6 +168,7 @@ struct DispatchPlan: Sendable {
             }
             idle = 0
             left -= demand.places
+            places[owner]?.isNews = false
             hold(demand)
             demands.append(demand)
         }
@@ -202,7 +222,6 @@ struct DispatchPlan: Sendable {
 
     /// Places are taken from the moment they are asked for.
     private mutating func hold(_ demand: ClaimDemand) {
-        places[demand.owner]?.isNews = false
         places[demand.owner]?.held += demand.places
         tenants[demand.owner.account, default: Tenant()].working += demand.places
         working += demand.places
@@ -229,6 +248,31 @@ struct DispatchPlan: Sendable {
             settle(demand, count: taken.count, at: now)
         }
         return (departing, postponed)
+    }
+
+    /// What became of a claim for a suspect.
+    mutating func claimedSuspect(_ demands: [ClaimDemand], _ claim: Claim, at now: Date) -> (flights: [Flight], postponed: [Postponed]) {
+        let standings = Dictionary(claim.standings.map { ($0.sender, $0) }) { $1 }
+        for demand in demands {
+            release(demand)
+            if demand.isLimited { places[demand.owner]?.stands(standings[demand.owner.place]) }
+        }
+        guard let message = claim.messages.first else { return ([], []) }
+        // There may be more of them.
+        suspected.formUnion(demands.map(\.owner))
+        if let held = places[message.owner]?.admitted([message], at: now).waiting.first {
+            suspected.remove(message.owner)
+            return ([], [Postponed(message: message.id, owner: message.owner, until: held.until)])
+        }
+        let flight = begin(message)
+        suspect = flight.ticket
+        return ([flight], [])
+    }
+
+    /// The claim failed; it is tried again at the next occasion.
+    mutating func failedSuspect(_ demands: [ClaimDemand]) {
+        failed(demands)
+        suspected.formUnion(demands.map(\.owner))
     }
 
     /// Resends are not held up: their bytes may have left already.
@@ -280,8 +324,9 @@ struct DispatchPlan: Sendable {
         free(departure.owner.account, 1)
         let wasCautious = opened < capacity
         if wasCautious { opened += 1 }
+        let isNextSuspect = freeSuspect(ticket)
         // Whoever it was, another account may have waited for a place.
-        return ask(departure.owner, at: now) || wasCautious && !turns.isEmpty
+        return ask(departure.owner, at: now) || isNextSuspect || wasCautious && !turns.isEmpty
     }
 
     /// True: there is something to claim for it, or for others of its account.
@@ -298,7 +343,15 @@ struct DispatchPlan: Sendable {
         guard let departure = flights.removeValue(forKey: ticket) else { return false }
         if !departure.hasLeft { free(departure.owner.account, 1) }
         places[departure.owner]?.remove(departure)
-        return ask(departure.owner, at: now) || opened < capacity && !turns.isEmpty
+        let isNextSuspect = freeSuspect(ticket)
+        return ask(departure.owner, at: now) || isNextSuspect || opened < capacity && !turns.isEmpty
+    }
+
+    /// True: it was the suspect, and there may be another.
+    private mutating func freeSuspect(_ ticket: UInt64) -> Bool {
+        guard suspect == ticket else { return false }
+        suspect = nil
+        return !suspected.isEmpty
     }
 
     private mutating func free(_ account: Account.ID, _ count: Int) {
@@ -338,61 +391,5 @@ struct DispatchPlan: Sendable {
         let woken = sleepers.prefix(count).map(\.owner)
         sleepers.removeFirst(count)
         for owner in woken { enqueue(owner) }
-    }
-}
-
-/// A message between claim and outcome.
-struct Departure: Sendable {
-    let owner: OwnedSender
-    let isHigh: Bool
-    let isCold: Bool
-    var hasLeft = false
-
-    init(_ message: ClaimedMessage) {
-        owner = message.owner
-        isHigh = message.dispatch.priority == .high
-        isCold = message.dispatch.isCold
-    }
-}
-
-/// An account that has something to send.
-private struct Tenant: Sendable {
-    /// Its messages between claim and wire, and places asked for.
-    var working = 0
-    var queue: [OwnedSender] = []
-    private var head = 0
-    /// It stands among the accounts whose turn comes.
-    var isListed = false
-    var restsUntil: ContinuousClock.Instant?
-    private var usage = 0.0
-    private var usedAt: ContinuousClock.Instant?
-
-    /// Messages begun of late; halves every second.
-    func recent(at moment: ContinuousClock.Instant) -> Double {
-        guard let usedAt else { return 0 }
-        return usage * exp2(-max(0, usedAt.duration(to: moment) / .seconds(1)))
-    }
-
-    mutating func use(_ messages: Int, at moment: ContinuousClock.Instant) {
-        usage = recent(at: moment) + Double(messages)
-        usedAt = moment
-    }
-
-    var hasQueue: Bool { head < queue.count }
-    var waiting: Int { queue.count - head }
-
-    mutating func next() -> OwnedSender? {
-        guard hasQueue else { return nil }
-        defer {
-            head += 1
-            if head == queue.count {
-                queue.removeAll(keepingCapacity: true)
-                head = 0
-            } else if head >= 64 {
-                queue.removeFirst(head)
-                head = 0
-            }
-        }
-        return queue[head]
     }
 }

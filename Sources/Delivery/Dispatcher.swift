@@ -168,6 +168,8 @@ final class Dispatcher: Sendable {
         } catch {
             logger.warning("claim failed", metadata: ["error.code": "\(DeliveryService.code(of: error))"])
         }
+        let suspect = await claimSuspect(at: time, deadline: deadline)
+        guard suspect.isEmpty else { return suspect }
         let demands = plan { $0.nextClaim(at: time) }
         guard !demands.isEmpty else { return nil }
         do {
@@ -182,7 +184,24 @@ final class Dispatcher: Sendable {
         }
     }
 
+    /// One message at most that may have killed the process which had claimed it.
+    private func claimSuspect(at time: Date, deadline: Date) async -> [DispatchPlan.Flight] {
+        let demands = plan { $0.nextSuspect(at: time) }
+        guard !demands.isEmpty else { return [] }
+        do {
+            let claim = try await gateway.outbox.claim(demands, of: .suspect, limit: 1, now: time, deadline: deadline)
+            let (flights, postponed) = plan { $0.claimedSuspect(demands, claim, at: time) }
+            await postpone(postponed)
+            return flights
+        } catch {
+            plan { $0.failedSuspect(demands) }
+            logger.warning("claim failed", metadata: ["error.code": "\(DeliveryService.code(of: error))"])
+            return []
+        }
+    }
+
     private func postpone(_ postponed: [Postponed]) async {
+        guard !postponed.isEmpty else { return }
         do {
             try await gateway.outbox.postpone(postponed)
         } catch {

@@ -123,3 +123,17 @@ struct SenderPlace: Sendable {
         return (leaving, waiting)
     }
 }
+
+/// A message between claim and outcome.
+struct Departure: Sendable {
+    let owner: OwnedSender
+    let isHigh: Bool
+    let isCold: Bool
+    var hasLeft = false
+
+    init(_ message: ClaimedMessage) {
+        owner = message.owner
+        isHigh = message.dispatch.priority == .high
+        isCold = message.dispatch.isCold
+    }
+}

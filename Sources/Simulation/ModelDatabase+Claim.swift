@@ -30,19 +30,30 @@ extension ModelDatabase {
             again += overdue.sorted { ($0.deadline, $0.id) < ($1.deadline, $1.id) }.prefix(perSender)
         }
         again = Array(again.prefix(limit))
+        // A suspect, which was in the hands of a process that died: one at most, and before the others.
+        var suspect: [(priority: Int, dueAt: Int, id: Int, owner: ModelOwner)] = []
         for owner in owned where maySend(owner, now: now) && ModelTime.moment(usage[owner.sender].nextAt) <= now {
+            var suspects: [(priority: Int, dueAt: Int, id: Int, owner: ModelOwner)] = []
             var waiting: [(priority: Int, dueAt: Int, id: Int, owner: ModelOwner)] = []
             for id in outbox.indices {
                 guard let row = outbox[id], row.sender == owner.sender,
                     row.state == .accepted || row.state == .prepared && sabotage == .claimWithoutLock,
                     row.dueAt <= now, row.expiresAt > now
                 else { continue }
-                waiting.append((row.priority, row.dueAt, id, owner))
+                if row.claims > 0, row.state == .accepted {
+                    suspects.append((row.priority, row.dueAt, id, owner))
+                } else {
+                    waiting.append((row.priority, row.dueAt, id, owner))
+                }
             }
-            let places = perSender - again.count { $0.owner == owner }
+            var places = perSender - again.count { $0.owner == owner }
+            if suspect.isEmpty, places > 0, again.count < limit {
+                suspect += suspects.sorted { ($0.priority, $0.dueAt, $0.id) < ($1.priority, $1.dueAt, $1.id) }.prefix(1)
+                places -= suspect.count
+            }
             due += waiting.sorted { ($0.priority, $0.dueAt, $0.id) < ($1.priority, $1.dueAt, $1.id) }.prefix(max(0, places))
         }
-        due = Array(due.prefix(limit - again.count))
+        due = Array(due.prefix(limit - again.count - suspect.count))
         again.sort { ($0.priority, $0.dueAt, $0.id) < ($1.priority, $1.dueAt, $1.id) }
         due.sort { ($0.priority, $0.dueAt, $0.id) < ($1.priority, $1.dueAt, $1.id) }
         var claimed: [(id: Int, owner: ModelOwner, onWire: Bool)] = []
@@ -51,11 +62,12 @@ extension ModelDatabase {
             outbox[entry.id]?.deadline = deadline
             claimed.append((entry.id, entry.owner, true))
         }
-        for entry in due {
+        for entry in suspect + due {
             outbox[entry.id]?.state = .prepared
             outbox[entry.id]?.epoch = entry.owner.epoch
             outbox[entry.id]?.deadline = deadline
             outbox[entry.id]?.claims += 1
+            outbox[entry.id]?.beat = leases[entry.owner.sender].beats
             touched.append(entry.id)
             claimed.append((entry.id, entry.owner, false))
         }

@@ -28,6 +28,7 @@ extension ModelDatabase {
         var kept: [Leased] = []
         for owner in owned where holds(owner) && leases[owner.sender].holder == node {
             leases[owner.sender].expiresAt = clock + ttl
+            leases[owner.sender].beats += 1
             kept.append(Leased(owner: owner, state: senders[owner.sender].state))
         }
         return kept

@@ -21,10 +21,12 @@ extension ModelDatabase {
                 giveBack(id)
                 continue
             }
+            // Its owner has renewed the lease twice since: late, and no strike.
+            let ownerLives = leases[row.sender].epoch == row.epoch && leases[row.sender].beats >= row.beat + 2
             let isOver =
                 switch row.state {
                 case .scheduled, .hold, .accepted: isExpired
-                case .prepared: isOverdue && (row.claims >= Self.claimLimit || isExpired)
+                case .prepared: isOverdue && (row.claims >= Self.claimLimit && !ownerLives || isExpired)
                 default: isOverdue && (row.attempts >= Self.wireLimit || isExpired || row.atMostOnce)
                 }
             if isOver || isRemoved || isUnlinked {
@@ -39,7 +41,8 @@ extension ModelDatabase {
                     }
                 settle(id, as: state, failure: failure, now: now)
                 count += 1
-            } else if row.state == .prepared, isOverdue, row.claims < Self.claimLimit, !isExpired {
+            } else if row.state == .prepared, isOverdue, !isExpired {
+                if ownerLives { outbox[id]?.claims -= 1 }
                 giveBack(id)
                 count += 1
             }

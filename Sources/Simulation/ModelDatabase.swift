@@ -36,6 +36,7 @@ package struct ModelDatabase {
         package var epoch = 0
         package var deadline: Int?
         package var claims = 0
+        package var beat = 0
         package var attempts = 0
         package var refusals = 0
         package var excluded: [Int] = []
@@ -59,6 +60,7 @@ package struct ModelDatabase {
         package var holder: Int?
         package var epoch = 0
         package var expiresAt = Int.min
+        package var beats = 0
     }
 
     package struct Key {
@@ -68,7 +70,7 @@ package struct ModelDatabase {
     }
 
     package static let wireLimit = 3
-    package static let claimLimit = 8
+    package static let claimLimit = 3
     /// Milliseconds.
     package static let loggedOutGrace = 3_600_000
     package static let acknowledgementLimit = 75_000

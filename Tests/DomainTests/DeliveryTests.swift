@@ -210,6 +210,44 @@ import Testing
         }
     }
 
+    @Test func `a claim that only took too long is no strike: its owner has renewed the lease since`() async throws {
+        try await withTestGateway { test in
+            let (account, _, owner) = try await test.makeReadySender()
+            let slow = try await test.accept(account)
+            for _ in 0...Outbox.claimLimit {
+                #expect(try await test.claim(owner).map(\.id) == [slow.id])
+                for _ in 0..<2 { _ = try await test.gateway.leases.renew(node: "node-1", owned: [owner]) }
+                test.clock.advance(by: 21)
+                #expect(try await test.gateway.outbox.sweep(now: test.now) == Swept(returned: 1))
+            }
+            #expect(try await test.count("SELECT 1 AS one FROM outbox WHERE state = 'accepted' AND claims = 0") == 1)
+        }
+    }
+
+    @Test func `what was in the hands of a process that died is claimed one at a time`() async throws {
+        try await withTestGateway { test in
+            let (account, _, owner) = try await test.makeReadySender()
+            for _ in 0..<4 { _ = try await test.accept(account) }
+            #expect(try await test.claim(owner).count == 4)
+            try await test.gateway.leases.release(node: "node-1", owned: [owner])
+            let taken = try #require(try await test.gateway.leases.acquire(node: "node-2", limit: 10).first).owner
+            let fresh = try await test.accept(account)
+            let demands = [ClaimDemand(owner: taken, places: 8)]
+            let deadline = test.now.addingTimeInterval(20)
+
+            let found = try await test.gateway.outbox.probe([taken], now: test.now)
+            let ordinary = try await test.gateway.outbox.claim(demands, limit: 64, now: test.now, deadline: deadline)
+            var alone: [Int] = []
+            for _ in 0..<5 {
+                alone.append(try await test.gateway.outbox.claim(demands, of: .suspect, limit: 64, now: test.now, deadline: deadline).messages.count)
+            }
+
+            #expect(found.map(\.isSuspect) == [true] && ordinary.messages.map(\.id) == [fresh.id])
+            #expect(alone == [1, 1, 1, 1, 0])
+            #expect(try await test.gateway.outbox.probe([taken], now: test.now).isEmpty)
+        }
+    }
+
     @Test func `a take-over frees what was prepared and resends what was on the wire under the same id`() async throws {
         try await withTestGateway { test in
             let (account, owner, message) = try await test.onWire()

@@ -162,6 +162,46 @@ import Testing
         #expect(bench.order.count == 8)
     }
 
+    @Test func `what was in the hands of a process that died is claimed one at a time, beside the others`() {
+        var bench = Bench()
+        let owners = [bench.addSender(), bench.addSender()]
+        for owner in owners {
+            bench.accept(10, of: owner)
+            bench.suspect(5, of: owner)
+        }
+        bench.claimAll()
+        let before = bench.order.count
+        bench.claimSuspect()
+        bench.claimSuspect()
+        #expect(bench.order.count == before + 1)
+
+        var taken = 1
+        while bench.order.count < 30 {
+            bench.leaveAll()
+            bench.claimSuspect()
+            bench.claimSuspect()
+            taken += 1
+            #expect(bench.order.count == before + taken)
+            guard bench.order.count == before + taken else { return }
+        }
+        #expect(taken == 10 && before == 20)
+        bench.leaveAll()
+        bench.claimSuspect()
+        #expect(bench.plan.nextSuspect(at: bench.time).isEmpty)
+    }
+
+    @Test func `a suspect that its sender's limits hold back is given back, and looked for again when a probe finds it`() {
+        var bench = Bench()
+        let owner = bench.addSender(limits: EffectiveLimits(perSecond: 1), health: SenderHealth(newChatsUntil: Bench.start.addingTimeInterval(3_600)))
+        bench.suspect(1, of: owner, isCold: true)
+        bench.claimSuspect()
+
+        #expect(bench.order.isEmpty && bench.postponed.map(\.until) == [Bench.start.addingTimeInterval(3_600)])
+        #expect(bench.plan.nextSuspect(at: bench.time).isEmpty)
+        bench.plan.found([Probed(owner: owner, isDue: false, isDueAgain: false, isSuspect: true)])
+        #expect(bench.plan.nextSuspect(at: bench.time).map(\.owner) == [owner])
+    }
+
     @Test func `at the beginning one message is claimed alone, and each that leaves lets one more in`() {
         var bench = Bench(plan: DispatchPlan())
         let account = Account.ID(UUID())
@@ -218,6 +258,7 @@ private struct Bench {
     var postponed: [Postponed] = []
     var largestClaim = 0
     private var queues: [OwnedSender: [ClaimedMessage]] = [:]
+    private var suspects: [OwnedSender: [ClaimedMessage]] = [:]
     private var standings: [OwnedSender: SenderStanding] = [:]
     private var running: [(flight: DispatchPlan.Flight, hasLeft: Bool)] = []
     private var senders: [OwnedSender] = []
@@ -236,6 +277,26 @@ private struct Bench {
     mutating func accept(_ count: Int, of owner: OwnedSender, priority: Priority = .normal, isCold: Bool = false) {
         for _ in 0..<count { queues[owner, default: []].append(message(owner, priority, isCold)) }
         plan.hint([owner.place])
+    }
+
+    mutating func suspect(_ count: Int, of owner: OwnedSender, isCold: Bool = false) {
+        for _ in 0..<count { suspects[owner, default: []].append(message(owner, .normal, isCold)) }
+    }
+
+    mutating func claimSuspect() {
+        let demands = plan.nextSuspect(at: time)
+        guard !demands.isEmpty else { return }
+        var claim = Claim()
+        for demand in demands where demand.isLimited {
+            if let standing = standings[demand.owner] { claim.standings.append(standing) }
+        }
+        if let owner = demands.map(\.owner).first(where: { suspects[$0]?.isEmpty == false }), let message = suspects[owner]?.removeFirst() {
+            claim.messages = [message]
+        }
+        let (flights, held) = plan.claimedSuspect(demands, claim, at: time)
+        postponed += held
+        order += flights.map(\.message)
+        running += flights.map { ($0, false) }
     }
 
     func inFlight(_ owner: OwnedSender) -> Int { running.count { $0.flight.message.owner == owner } }

@@ -106,7 +106,7 @@ package struct Leases: Sendable {
                 FOR UPDATE OF l
             ),
             taken AS (
-                UPDATE sender_leases l SET expires_at = clock_timestamp() + make_interval(secs => \(ttl / .seconds(1)))
+                UPDATE sender_leases l SET expires_at = clock_timestamp() + make_interval(secs => \(ttl / .seconds(1))), beats = l.beats + 1
                 FROM mine
                 WHERE l.account_id = mine.account_id AND l.sender_id = mine.sender_id
                 RETURNING l.account_id, l.sender_id, l.epoch

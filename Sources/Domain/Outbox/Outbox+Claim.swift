@@ -33,26 +33,37 @@ package struct Probed: Sendable {
     package let isDue: Bool
     /// Messages are on the wire, without an answer in time or of an earlier epoch: due again under their ids.
     package let isDueAgain: Bool
+    /// Messages are due that were in the hands of a process which died.
+    package let isSuspect: Bool
 }
 
 extension Outbox {
     /// Takes due messages of senders that this node owns: at most `perSender` of each, oldest first within priority, at most `limit` in all.
     /// Also takes those on the wire whose acknowledgement is overdue, or whose earlier owner is gone, for a resend under the same id.
-    /// Each stays ours until `deadline`; then a sweep gives it back. A sender that is being removed, or that is paused, gives nothing.
+    /// One of them at most is a suspect. Each stays ours until `deadline`; then a sweep gives it back. A sender that is being removed, or that is
+    /// paused, gives nothing.
     package func claim(limit: Int, perSender: Int = 8, owned: [OwnedSender], now: Date, deadline: Date) async throws -> [ClaimedMessage] {
-        let again = try await claimAgain(limit: limit, perSender: perSender, owned: owned, now: now, deadline: deadline)
-        let demands = owned.map { owner in ClaimDemand(owner: owner, places: perSender - again.count { $0.owner == owner }) }
-        return again + (try await claim(demands, limit: limit - again.count, now: now, deadline: deadline)).messages
+        var taken = try await claimAgain(limit: limit, perSender: perSender, owned: owned, now: now, deadline: deadline)
+        for lot in [Lot.suspect, .unsuspected] {
+            let demands = owned.map { owner in ClaimDemand(owner: owner, places: perSender - taken.count { $0.owner == owner }) }
+            taken += try await claim(demands, of: lot, limit: limit - taken.count, now: now, deadline: deadline).messages
+        }
+        return taken
     }
 
-    /// Takes due messages as `demands` ask, at most `limit` in all; earlier demands go first.
-    package func claim(_ demands: [ClaimDemand], limit: Int, now: Date, deadline: Date) async throws -> Claim {
+    /// What is claimed together. A **suspect** was in the hands of a process when it died, and may have killed it: it is claimed alone, and whoever
+    /// has it claims no other suspect before it has left, so that it takes none with it (reliability.md §2.7).
+    package enum Lot: Sendable { case unsuspected, suspect }
+
+    /// Takes due messages as `demands` ask, at most `limit` in all and one suspect; earlier demands go first.
+    package func claim(_ demands: [ClaimDemand], of lot: Lot = .unsuspected, limit: Int, now: Date, deadline: Date) async throws -> Claim {
         let demands = demands.filter { $0.places > 0 }
+        let limit = lot == .suspect ? min(1, limit) : limit
         guard !demands.isEmpty, limit > 0 else { return Claim() }
         Failpoint.hit(.claimBegin)
         let limited = demands.filter(\.isLimited).map(\.owner.place)
         let statements =
-            [Statement("outbox.claim", Self.claimStatement(demands, limit, now, deadline))]
+            [Statement("outbox.claim", Self.claimStatement(lot, demands, limit, now, deadline))]
             + (limited.isEmpty ? [] : [Statement("outbox.standings", SenderStanding.query(limited, isPaced: isPaced))])
         let results = try await databases.engine.transaction(Databases.accounts(demands.map(\.owner.account))) {
             try await $0.commit(with: statements)
@@ -78,7 +89,8 @@ extension Outbox {
         return try await databases.engine.query(
             "outbox.probe",
             """
-            SELECT o.account_id, o.sender_id, o.epoch, waiting.found IS NOT NULL AS due, overdue.found IS NOT NULL AS again
+            SELECT o.account_id, o.sender_id, o.epoch, waiting.found IS NOT NULL AS due, overdue.found IS NOT NULL AS again,
+                suspect.found IS NOT NULL AS suspect
             FROM \(owned.rows)
             LEFT JOIN LATERAL (
                 SELECT 1 AS found
@@ -99,12 +111,18 @@ extension Outbox {
                   AND (b.deadline <= \(now) OR b.epoch < o.epoch)
                 LIMIT 1
             ) overdue ON true
+            LEFT JOIN LATERAL (
+                SELECT 1 AS found
+                FROM outbox b
+                WHERE b.account_id = o.account_id AND b.sender_id = o.sender_id AND b.state = 'accepted' AND b.claims > 0 AND b.due_at <= \(now)
+                LIMIT 1
+            ) suspect ON true
             WHERE waiting.found IS NOT NULL OR overdue.found IS NOT NULL
             """, settings: Databases.accounts(owned.map(\.account)), access: .readOnly
         ) { row in
             Probed(
                 owner: OwnedSender(account: try row["account_id"], sender: try row["sender_id"], epoch: try row["epoch"]), isDue: try row["due"],
-                isDueAgain: try row["again"])
+                isDueAgain: try row["again"], isSuspect: try row["suspect"])
         }
     }
 
@@ -163,49 +181,51 @@ extension Outbox {
 
     /// Each sender's rows are walked priority by priority, since those due later stand between them in the index; the inner limit stops the walk.
     /// Materialised, so that rows are locked and counted once.
-    private static func claimStatement(_ demands: [ClaimDemand], _ limit: Int, _ now: Date, _ deadline: Date) -> SQL {
-        """
-        WITH wanted AS MATERIALIZED (
-            SELECT d.account_id, d.sender_id, d.epoch, d.places, d.priorities, d.turn
-            FROM unnest(\(demands.map(\.owner.account)), \(demands.map(\.owner.sender)), \(demands.map(\.owner.epoch)), \(demands.map(\.places)),
-                \(demands.map { Int16($0.highOnly ? 1 : 3) })) WITH ORDINALITY AS d (account_id, sender_id, epoch, places, priorities, turn)
-            JOIN sender_leases l ON l.account_id = d.account_id AND l.sender_id = d.sender_id AND l.epoch = d.epoch
-            JOIN senders s ON s.account_id = d.account_id AND s.sender_id = d.sender_id
-            LEFT JOIN sender_health h ON h.account_id = d.account_id AND h.sender_id = d.sender_id
-            LEFT JOIN sender_usage u ON u.account_id = d.account_id AND u.sender_id = d.sender_id
-            WHERE s.state NOT IN ('removing', 'removed') AND (h.paused_until IS NULL OR h.paused_until <= \(now))
-              AND (u.next_at IS NULL OR u.next_at <= \(now))
-            ORDER BY d.turn
-        ),
-        due AS MATERIALIZED (
-            SELECT b.account_id, b.message_id, w.epoch
-            FROM wanted w
-            CROSS JOIN LATERAL (
-                SELECT b.account_id, b.message_id
-                FROM unnest('{0,1,2}'::smallint[]) AS lane
+    private static func claimStatement(_ lot: Lot, _ demands: [ClaimDemand], _ limit: Int, _ now: Date, _ deadline: Date) -> SQL {
+        let isOfLot: SQL = lot == .suspect ? "b.claims > 0" : "b.claims = 0"
+        return """
+            WITH wanted AS MATERIALIZED (
+                SELECT d.account_id, d.sender_id, d.epoch, d.places, d.priorities, d.turn, l.beats
+                FROM unnest(\(demands.map(\.owner.account)), \(demands.map(\.owner.sender)), \(demands.map(\.owner.epoch)), \(demands.map(\.places)),
+                    \(demands.map { Int16($0.highOnly ? 1 : 3) })) WITH ORDINALITY AS d (account_id, sender_id, epoch, places, priorities, turn)
+                JOIN sender_leases l ON l.account_id = d.account_id AND l.sender_id = d.sender_id AND l.epoch = d.epoch
+                JOIN senders s ON s.account_id = d.account_id AND s.sender_id = d.sender_id
+                LEFT JOIN sender_health h ON h.account_id = d.account_id AND h.sender_id = d.sender_id
+                LEFT JOIN sender_usage u ON u.account_id = d.account_id AND u.sender_id = d.sender_id
+                WHERE s.state NOT IN ('removing', 'removed') AND (h.paused_until IS NULL OR h.paused_until <= \(now))
+                  AND (u.next_at IS NULL OR u.next_at <= \(now))
+                ORDER BY d.turn
+            ),
+            due AS MATERIALIZED (
+                SELECT b.account_id, b.message_id, w.epoch, w.beats
+                FROM wanted w
                 CROSS JOIN LATERAL (
                     SELECT b.account_id, b.message_id
-                    FROM outbox b
-                    WHERE b.account_id = w.account_id AND b.sender_id = w.sender_id AND b.state = 'accepted' AND b.priority = lane
-                      AND b.due_at <= \(now) AND b.expires_at > \(now)
-                    ORDER BY b.due_at, b.message_id
+                    FROM unnest('{0,1,2}'::smallint[]) AS lane
+                    CROSS JOIN LATERAL (
+                        SELECT b.account_id, b.message_id
+                        FROM outbox b
+                        WHERE b.account_id = w.account_id AND b.sender_id = w.sender_id AND b.state = 'accepted' AND b.priority = lane
+                          AND b.due_at <= \(now) AND b.expires_at > \(now) AND \(isOfLot)
+                        ORDER BY b.due_at, b.message_id
+                        LIMIT w.places
+                        FOR UPDATE SKIP LOCKED
+                    ) b
+                    WHERE lane < w.priorities
                     LIMIT w.places
-                    FOR UPDATE SKIP LOCKED
                 ) b
-                WHERE lane < w.priorities
-                LIMIT w.places
-            ) b
-            LIMIT \(limit)
-        ),
-        taken AS (
-            UPDATE outbox b SET state = 'prepared', epoch = due.epoch, deadline = \(deadline), claims = b.claims + 1, claimed_at = \(now)
-            FROM due
-            WHERE b.account_id = due.account_id AND b.message_id = due.message_id
-            RETURNING b.account_id, b.message_id, b.sender_id, b.epoch, b.wire_id, b.attempts, b.refusals, b.expires_at, b.preview_url, b.movable,
-                false AS on_wire, b.due_at, b.claimed_at
-        )
-        \(claimedRows(now))
-        """
+                LIMIT \(limit)
+            ),
+            taken AS (
+                UPDATE outbox b SET state = 'prepared', epoch = due.epoch, deadline = \(deadline), claims = b.claims + 1, beat = due.beats,
+                    claimed_at = \(now)
+                FROM due
+                WHERE b.account_id = due.account_id AND b.message_id = due.message_id
+                RETURNING b.account_id, b.message_id, b.sender_id, b.epoch, b.wire_id, b.attempts, b.refusals, b.expires_at, b.preview_url, b.movable,
+                    false AS on_wire, b.due_at, b.claimed_at
+            )
+            \(claimedRows(now))
+            """
     }
 
     private static func claimAgainStatement(_ limit: Int, _ perSender: Int, _ owned: [OwnedSender], _ now: Date, _ deadline: Date) -> SQL {

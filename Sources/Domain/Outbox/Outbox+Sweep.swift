@@ -34,17 +34,22 @@ extension Outbox {
             "outbox.giveBack",
             """
             WITH overdue AS (
-                SELECT account_id, message_id FROM outbox
-                WHERE state = 'prepared' AND deadline <= \(now) AND claims < \(Self.claimLimit) AND expires_at > \(now)
-                ORDER BY deadline
+                SELECT b.account_id, b.message_id, \(Self.ownerLives) AS is_late
+                FROM outbox b
+                JOIN sender_leases l ON l.account_id = b.account_id AND l.sender_id = b.sender_id
+                WHERE b.state = 'prepared' AND b.deadline <= \(now) AND b.expires_at > \(now) AND (b.claims < \(Self.claimLimit) OR \(Self.ownerLives))
+                ORDER BY b.deadline
                 LIMIT \(Self.sweepLimit)
-                FOR UPDATE SKIP LOCKED
+                FOR UPDATE OF b SKIP LOCKED
             )
-            UPDATE outbox b SET state = 'accepted', deadline = NULL
+            UPDATE outbox b SET state = 'accepted', deadline = NULL, claims = b.claims - overdue.is_late::int
             FROM overdue
             WHERE b.account_id = overdue.account_id AND b.message_id = overdue.message_id
             """, settings: Databases.accounts(accounts))
     }
+
+    /// Whoever claimed it has renewed the lease twice since, so the process lives: the claim took too long, but it is no strike.
+    private static let ownerLives: SQL = "(l.epoch = b.epoch AND l.beats >= b.beat + 2)"
 
     private static func unlinkedBefore(_ now: Date) -> Date { now.addingTimeInterval(-SenderState.loggedOutGrace) }
 
@@ -64,8 +69,9 @@ extension Outbox {
             END AS failure_code
         FROM outbox b
         JOIN senders s ON s.account_id = b.account_id AND s.sender_id = b.sender_id
+        JOIN sender_leases l ON l.account_id = b.account_id AND l.sender_id = b.sender_id
         WHERE b.state IN ('scheduled', 'hold', 'accepted') AND b.expires_at <= \(now)
-           OR b.state = 'prepared' AND b.deadline <= \(now) AND (b.claims >= \(claimLimit) OR b.expires_at <= \(now))
+           OR b.state = 'prepared' AND b.deadline <= \(now) AND (b.claims >= \(claimLimit) AND NOT \(ownerLives) OR b.expires_at <= \(now))
            OR b.state = 'on_wire' AND b.deadline <= \(now) AND (b.attempts >= \(wireLimit) OR b.expires_at <= \(now) OR b.at_most_once)
            -- Unlinked by WhatsApp, and the time to log in again is over: its credentials go, nobody can write it again.
            OR s.state = 'logged_out' AND s.state_since <= \(unlinkedBefore(now)) AND b.state = 'on_wire'

@@ -12,7 +12,7 @@ package struct Outbox: Sendable {
     package static let wireLimit = 3
     /// How often a claim may end without reaching the wire before the message is taken for poison. More than a handful: a process that is
     /// killed takes innocent messages with it, and they must survive a bad quarter of an hour.
-    package static let claimLimit = 8
+    package static let claimLimit = 3
 
     /// How long the server's acknowledgement may take before the message is due again; the default.
     package static let defaultAcknowledgementLimit: TimeInterval = 75

@@ -1,3 +1,4 @@
+import Domain
 import Foundation
 import Glibc
 import Primitives
@@ -137,7 +138,7 @@ extension ProcessFault {
         },
         ProcessFault(
             name: "F58", injected: "a message whose encryption kills the process each time",
-            expected: "failed(poison) after a bounded number; neighbours delivered"
+            expected: "3 strikes, then failed(poison); neighbours delivered"
         ) {
             try await inWorld(nodes: 1, senders: 2) { world in
                 let node = world.nodes[0]
@@ -161,7 +162,7 @@ extension ProcessFault {
                 await node.kill()
                 try await node.start()
                 _ = try await (posted, neighbours)
-                return Seen(isOK: deaths > 0 && deaths <= 12, what: "\(deaths) deaths")
+                return Seen(isOK: deaths == Outbox.claimLimit, what: "\(deaths) deaths")
             }
         },
     ]

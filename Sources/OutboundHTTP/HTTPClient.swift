@@ -29,6 +29,8 @@ package final class HTTPClient: Service, Sendable {
         package var deadline: Duration = .seconds(20)
         /// For a request that names none: TCP and TLS, all addresses together.
         package var connectDeadline: Duration = .seconds(5)
+        /// How long an open connection may have been idle and still be used, in whole seconds.
+        package var connectionRest: Duration = .seconds(60)
         /// For a request that names none.
         package var bodyLimit = 1 << 20
         /// Bytes of all header lines of a response together, 1xx and trailers included.
@@ -151,6 +153,7 @@ package final class HTTPClient: Service, Sendable {
             let order = TransferOrder(
                 request: request, address: address, proxy: proxy,
                 connectDeadline: (request.connectDeadline ?? configuration.connectDeadline) / addresses.count,
+                connectionRest: configuration.connectionRest,
                 bodyLimit: request.bodyLimit ?? configuration.bodyLimit, headerLimit: configuration.headerLimit, began: began, deadline: deadline,
                 userAgent: configuration.userAgent, certificateFile: configuration.certificateFile)
             do {

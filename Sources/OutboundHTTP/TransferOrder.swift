@@ -6,6 +6,7 @@ struct TransferOrder: Sendable {
     /// The vetted address of the proxy, if there is one. Then this is the address that a connection is made to.
     var proxy: (address: IPAddress, port: Int, credentials: OutboundProxy.Credentials?)?
     var connectDeadline: Duration
+    var connectionRest: Duration
     var bodyLimit: Int
     var headerLimit: Int
     var began: ContinuousClock.Instant

@@ -8,7 +8,6 @@ package enum JSONBody {
     package static let maximumDepth = 16
     /// Bytes beyond the limit that are read and thrown away, so that the client reads our refusal instead of a reset connection.
     private static let drained = 8 * 1_024 * 1_024
-    private static let decoder = JSONDecoder()
 
     /// Reads at most `limit` bytes. Throws `Problem` (413, 415, 400, 422) and nothing else for what a client can cause.
     package static func read<Value: Decodable>(_ type: Value.Type, from request: Request, limit: Int) async throws -> Value {
@@ -59,12 +58,18 @@ package enum JSONBody {
     }
 
     package static func decode<Value: Decodable>(_ type: Value.Type, from bytes: [UInt8]) throws -> Value {
-        let shape = JSONShape(bytes)
-        guard shape.depth <= maximumDepth else { throw Problem(.invalidJSON, "The body is nested deeper than \(maximumDepth) levels.") }
         guard !bytes.contains(0), String(validating: bytes, as: UTF8.self) != nil else { throw Problem(.invalidJSON, "The body is not UTF-8.") }
-        var problems = shape.duplicates
+        var reader = JSONReader(bytes, maximumDepth: maximumDepth)
+        let json: JSONValue
+        do throws(JSONReader.Failure) {
+            json = try reader.read()
+        } catch {
+            if error.isTooDeep { throw Problem(.invalidJSON, "The body is nested deeper than \(maximumDepth) levels.") }
+            throw Problem(.invalidJSON, "The body is empty or no valid JSON.")
+        }
+        var problems = reader.duplicates
         do {
-            let value = try decoder.decode(type, from: Data(bytes))
+            let value = try JSONValueDecoder(json).decode(type)
             if problems.isEmpty { return value }
         } catch let found as FieldProblems {
             problems += found.fields

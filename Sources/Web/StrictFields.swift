@@ -4,9 +4,10 @@ package import Foundation
 /// asked for. A request type reads all its members first and calls `finish()` last, so that a caller learns of all mistakes at once.
 package struct StrictFields {
     package private(set) var problems: [Problem.Field] = []
-    private let container: KeyedDecodingContainer<AnyKey>
-    private let path: String
-    private var known: Set<String> = []
+    private let members: [JSONValue.Member]
+    /// Which of them were asked for.
+    private var isKnown: [Bool]
+    private let codingPath: [any CodingKey]
 
     package struct AnyKey: CodingKey {
         package var stringValue: String
@@ -16,21 +17,30 @@ package struct StrictFields {
     }
 
     package init(_ decoder: any Decoder) throws {
-        container = try decoder.container(keyedBy: AnyKey.self)
-        path = Self.pointer(decoder.codingPath)
+        guard let decoder = decoder as? JSONValueDecoder, case .object(let members) = decoder.value else {
+            throw DecodingError.typeMismatch([String: String].self, .init(codingPath: decoder.codingPath, debugDescription: "not an object"))
+        }
+        self.members = members
+        isKnown = Array(repeating: false, count: members.count)
+        codingPath = decoder.codingPath
     }
 
     /// The member, nil when absent or null. A member of another type is noted as a problem and read as nil.
     package mutating func optional<Value: Decodable>(_ name: String, _ type: Value.Type = Value.self) -> Value? {
-        known.insert(name)
-        let key = AnyKey(stringValue: name)
+        var value: JSONValue?
+        // Of a name given twice, which the body is refused for, the last.
+        for (index, member) in members.enumerated() where member.name == name {
+            isKnown[index] = true
+            value = member.value
+        }
+        guard let value, !value.isNull else { return nil }
         do {
-            return try container.decodeIfPresent(type, forKey: key)
+            return try JSONValueDecoder(value, at: codingPath + [AnyKey(stringValue: name)]).decode(type)
         } catch let nested as FieldProblems {
             problems += nested.fields
-        } catch let DecodingError.typeMismatch(wanted, context) where context.codingPath.count > container.codingPath.count + 1 {
+        } catch let DecodingError.typeMismatch(wanted, context) where context.codingPath.count > codingPath.count + 1 {
             problems.append(Problem.Field(pointer: Self.pointer(context.codingPath), code: "wrong_type", detail: "must be \(Self.kind(of: wanted))"))
-        } catch let DecodingError.valueNotFound(wanted, context) where context.codingPath.count > container.codingPath.count + 1 {
+        } catch let DecodingError.valueNotFound(wanted, context) where context.codingPath.count > codingPath.count + 1 {
             problems.append(Problem.Field(pointer: Self.pointer(context.codingPath), code: "wrong_type", detail: "must be \(Self.kind(of: wanted))"))
         } catch DecodingError.typeMismatch {
             problems.append(Problem.Field(pointer: pointer(name), code: "wrong_type", detail: "must be \(Self.kind(of: type))"))
@@ -57,13 +67,13 @@ package struct StrictFields {
 
     /// Throws `FieldProblems` when anything was wrong, members that were never asked for included.
     package mutating func finish() throws {
-        for key in container.allKeys.map(\.stringValue).filter({ !known.contains($0) }).sorted() {
+        for key in zip(members, isKnown).filter({ !$1 }).map(\.0.name).sorted() {
             problems.append(Problem.Field(pointer: pointer(key), code: "unknown_field", detail: "is not a field of this request"))
         }
         guard problems.isEmpty else { throw FieldProblems(fields: problems) }
     }
 
-    package func pointer(_ name: String) -> String { "\(path)/\(Self.escaped(name))" }
+    package func pointer(_ name: String) -> String { "\(Self.pointer(codingPath))/\(Self.escaped(name))" }
 
     private static func pointer(_ path: [any CodingKey]) -> String {
         path.map { "/" + ($0.intValue.map(String.init) ?? escaped($0.stringValue)) }.joined()

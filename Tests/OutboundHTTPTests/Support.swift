@@ -37,6 +37,7 @@ func withClient<Result>(
         policy: policy, resolver: resolver, proxy: proxy, userAgent: "toy/1", certificateFile: certificateFile)
     configuration.deadline = .seconds(600)
     configuration.connectDeadline = .seconds(600)
+    configuration.connectionRest = .seconds(600)
     change(&configuration)
     let client = try HTTPClient(configuration)
     do {

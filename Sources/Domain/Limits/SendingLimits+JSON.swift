@@ -1,7 +1,7 @@
 import Foundation
 
 extension SendingLimits {
-    /// The JSON object as it came: whatever its fields hold, so that every problem can be told at once. Encodes as it was.
+    /// The JSON object as it came: whatever its fields hold, so that every problem can be told at once. Encodes as it was, by name.
     package struct Shape: Codable, Sendable, Hashable {
         package indirect enum Field: Sendable, Hashable {
             case null
@@ -25,7 +25,7 @@ extension SendingLimits {
 
         package func encode(to encoder: any Encoder) throws {
             var container = encoder.container(keyedBy: Name.self)
-            for (name, field) in fields { try container.encode(field, forKey: Name(name)) }
+            for (name, field) in fields.sorted(by: { $0.key < $1.key }) { try container.encode(field, forKey: Name(name)) }
         }
 
         struct Name: CodingKey {
@@ -83,7 +83,7 @@ extension SendingLimits.Shape.Field: Codable {
     package func encode(to encoder: any Encoder) throws {
         if case .object(let parts) = self {
             var container = encoder.container(keyedBy: SendingLimits.Shape.Name.self)
-            for (name, part) in parts { try container.encode(part, forKey: SendingLimits.Shape.Name(name)) }
+            for (name, part) in parts.sorted(by: { $0.key < $1.key }) { try container.encode(part, forKey: SendingLimits.Shape.Name(name)) }
             return
         }
         var container = encoder.singleValueContainer()

@@ -179,16 +179,22 @@ extension Outbox {
 
     // MARK: Statements
 
-    /// Each sender's rows are walked priority by priority, since those due later stand between them in the index; the inner limit stops the walk.
-    /// Materialised, so that rows are locked and counted once.
+    /// The leases are locked, or a take-over could pass between reading them and writing the rows. Each sender's rows are walked priority by
+    /// priority, since those due later stand between them in the index; the inner limit stops the walk. Materialised, so that rows are locked and
+    /// counted once.
     private static func claimStatement(_ lot: Lot, _ demands: [ClaimDemand], _ limit: Int, _ now: Date, _ deadline: Date) -> SQL {
         let isOfLot: SQL = lot == .suspect ? "b.claims > 0" : "b.claims = 0"
         return """
-            WITH wanted AS MATERIALIZED (
-                SELECT d.account_id, d.sender_id, d.epoch, d.places, d.priorities, d.turn, l.beats
+            WITH input AS MATERIALIZED (
+                SELECT d.account_id, d.sender_id, d.epoch, d.places, d.priorities, d.turn
                 FROM unnest(\(demands.map(\.owner.account)), \(demands.map(\.owner.sender)), \(demands.map(\.owner.epoch)), \(demands.map(\.places)),
                     \(demands.map { Int16($0.highOnly ? 1 : 3) })) WITH ORDINALITY AS d (account_id, sender_id, epoch, places, priorities, turn)
-                JOIN sender_leases l ON l.account_id = d.account_id AND l.sender_id = d.sender_id AND l.epoch = d.epoch
+            ),
+            \(held),
+            wanted AS MATERIALIZED (
+                SELECT d.account_id, d.sender_id, d.epoch, d.places, d.priorities, d.turn, held.beats
+                FROM input d
+                JOIN held ON held.account_id = d.account_id AND held.sender_id = d.sender_id AND held.epoch = d.epoch
                 JOIN senders s ON s.account_id = d.account_id AND s.sender_id = d.sender_id
                 LEFT JOIN sender_health h ON h.account_id = d.account_id AND h.sender_id = d.sender_id
                 LEFT JOIN sender_usage u ON u.account_id = d.account_id AND u.sender_id = d.sender_id
@@ -230,10 +236,13 @@ extension Outbox {
 
     private static func claimAgainStatement(_ limit: Int, _ perSender: Int, _ owned: [OwnedSender], _ now: Date, _ deadline: Date) -> SQL {
         """
-        WITH wanted AS MATERIALIZED (
+        WITH input AS MATERIALIZED (
+            SELECT o.account_id, o.sender_id, o.epoch FROM \(owned.rows)
+        ),
+        \(held),
+        wanted AS MATERIALIZED (
             SELECT l.account_id, l.sender_id, l.epoch
-            FROM sender_leases l
-            JOIN \(owned.rows) ON o.account_id = l.account_id AND o.sender_id = l.sender_id AND o.epoch = l.epoch
+            FROM mine l
             JOIN senders s ON s.account_id = l.account_id AND s.sender_id = l.sender_id
             LEFT JOIN sender_health h ON h.account_id = l.account_id AND h.sender_id = l.sender_id
             WHERE s.state NOT IN ('removing', 'removed') AND (h.paused_until IS NULL OR h.paused_until <= \(now))

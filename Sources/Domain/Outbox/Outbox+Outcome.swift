@@ -190,7 +190,7 @@ extension Outbox {
     static var held: SQL {
         """
         held AS MATERIALIZED (
-            SELECT l.account_id, l.sender_id, l.epoch
+            SELECT l.account_id, l.sender_id, l.epoch, l.beats
             FROM (SELECT DISTINCT account_id, sender_id, epoch FROM input) AS i
             JOIN sender_leases l ON l.account_id = i.account_id AND l.sender_id = i.sender_id AND l.epoch = i.epoch
             ORDER BY l.account_id, l.sender_id

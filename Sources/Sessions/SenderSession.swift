@@ -22,6 +22,8 @@ actor SenderSession {
     private var turn: EndableSleep?
     private var state: SenderState
     private var stateCode: String?
+    /// When the present state had been recorded; nil: it is what the row said when the lease was taken.
+    private var toldAt: ContinuousClock.Instant?
     /// What ended the client's last run.
     private var lastEnd: ConnectionState?
 
@@ -124,7 +126,8 @@ actor SenderSession {
     }
 
     /// The sender's row as a renewal of the lease saw it: a pairing or a removal may have been asked for, or our last word may not have got through.
-    func observe(_ leased: LeasedSender) async {
+    /// - Parameter readAt: the row was read after that.
+    func observe(_ leased: LeasedSender, readAt: ContinuousClock.Instant) async {
         await watch.judge()
         if leased.state == .removing {
             guard !isRemoving else { return }
@@ -137,6 +140,10 @@ actor SenderSession {
             isPairingWanted = true
             wake()
             await endConnection()
+        } else if leased.state == .connecting, state == .parked || state == .replaced, toldAt.map({ $0 < readAt }) ?? true {
+            // Our word stood there before: a person wants it to connect again.
+            (state, stateCode) = (.connecting, nil)
+            wake()
         } else if leased.state != state, state != .pairing, !isRemoving, !isPairingWanted {
             await tell()
         }
@@ -281,6 +288,7 @@ actor SenderSession {
     private func tell() async {
         do {
             if try await !gateway.senders.recordState(owner, state, code: stateCode, now: now()) { place.notice(owner, .leaseLost) }
+            toldAt = .now
         } catch {
             logger.warning("sender state was not recorded", metadata: ["error.code": "\(Self.code(of: error))"])
         }

@@ -91,7 +91,7 @@ package actor SenderSessions: Service, Transport {
     /// What one turn of the loop leaves to tasks of their own, so that one sender never holds up the leases of the others.
     private enum Work: Sendable {
         case serve(SenderSession)
-        case observe(SenderSession, LeasedSender)
+        case observe(SenderSession, LeasedSender, readAt: ContinuousClock.Instant)
         case abandon(SenderSession)
         case endConnection(SenderSession, drains: Bool)
         case handOver(SenderSession)
@@ -149,7 +149,7 @@ package actor SenderSessions: Service, Transport {
         for session in held where byOwner[session.owner] == nil { session.distrust() }
         trustedUntil.withLock { $0 = start + configuration.leaseTTL * 5 / 6 }
         return held.map { session in
-            if let leased = byOwner[session.owner] { return .observe(session, leased) }
+            if let leased = byOwner[session.owner] { return .observe(session, leased, readAt: start) }
             logger.warning("lease lost", metadata: ["sender.id": "\(session.owner.sender)"])
             return .abandon(session)
         }
@@ -189,7 +189,7 @@ package actor SenderSessions: Service, Transport {
     private func perform(_ work: Work) async {
         switch work {
         case .serve(let session): await serve(session)
-        case .observe(let session, let leased): await session.observe(leased)
+        case .observe(let session, let leased, let readAt): await session.observe(leased, readAt: readAt)
         case .abandon(let session): await session.abandon()
         case .endConnection(let session, let drains): await session.endConnection(drains: drains)
         case .handOver(let session):

@@ -90,7 +90,7 @@ import WhatsApp
                 owner: OwnedSender(account: rig.account, sender: sender, epoch: epoch), state: .pairing, isTest: true,
                 pairingRequestedAt: rig.test.now.addingTimeInterval(1))
 
-            await node.sessions.session(of: late.owner)?.observe(late)
+            await node.sessions.session(of: late.owner)?.observe(late, readAt: .now)
 
             let message = try await rig.send("still here", to: "15550120701")
             try await rig.reach(.delivered, message)
@@ -183,6 +183,30 @@ import WhatsApp
             let message = try await rig.send("over the other", to: "15550120701")
             #expect(try await rig.reach(.delivered, message).sender?.id == whole)
             try await rig.pair(broken, "15550100101")
+        }
+    }
+
+    @Test func `a sender that was parked or replaced connects again when a person resumes it, and only then`() async throws {
+        try await GatewayRig.run { rig in
+            await rig.startNode()
+            let sender = try await rig.pairedSender("15550100101")
+
+            try rig.simulator.replace(sender: "15550100101")
+            try await rig.reach(.replaced, sender)
+            let logins = rig.simulator.counters.logins
+            #expect(try await rig.gateway.senders.resume(sender, account: rig.account, now: rig.test.now) == .connecting)
+            try await rig.reach(.ready, sender)
+            #expect(rig.simulator.counters.logins == logins + 1)
+
+            let seal = "UPDATE sender_devices SET sealed = set_byte(sealed, 40, get_byte(sealed, 40) # 1) WHERE sender_id = "
+            try await rig.test.owner.execute("test.break", "\(SQL(unescaped: seal))\(sender)")
+            try rig.simulator.disconnect(sender: "15550100101", code: nil)
+            try await rig.nodes.stop("node-1")
+            await rig.startNode("node-2")
+            try await rig.reach(.parked, sender)
+            try await rig.test.owner.execute("test.mend", "\(SQL(unescaped: seal))\(sender)")
+            #expect(try await rig.gateway.senders.resume(sender, account: rig.account, now: rig.test.now) == .connecting)
+            try await rig.reach(.ready, sender)
         }
     }
 

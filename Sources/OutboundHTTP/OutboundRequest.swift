@@ -35,6 +35,9 @@ package struct OutboundRequest: Sendable, CustomStringConvertible, CustomReflect
     package var bodyLimit: Int?
     package var excess = Excess.fail
     package var redirects = Redirects.asResponse
+    /// On a connection of its own. libcurl sends a request once more by itself when a connection that it kept turns out to be closed before any
+    /// answer; for what must not arrive twice and has no key by which the other side would notice.
+    package var ownConnection = false
     /// Offers gzip and deflate. Otherwise compression is neither offered nor undone.
     package var acceptsCompression = false
 

@@ -39,6 +39,7 @@ final class Transfer {
         // Whatever the name, this address: no lookup, and connections are shared only among requests to the same name and the same address.
         easy.set(CURLOPT_CONNECT_TO, list: ["::\(order.address.inURL):\(url.port)"])
         easy.set(CURLOPT_DNS_CACHE_TIMEOUT, 0)
+        if request.ownConnection { easy.set(CURLOPT_FRESH_CONNECT, true) }
         easy.set(CURLOPT_MAXAGE_CONN, Int(order.connectionRest.components.seconds))
         easy.set(CURLOPT_TIMEOUT_MS, order.deadline - now)
         easy.set(CURLOPT_CONNECTTIMEOUT_MS, min(order.connectDeadline, order.deadline - now))

@@ -95,6 +95,15 @@ import Testing
             let operations = Operations(database: test.gateway.databases.engine)
             #expect(try await operations.forgetRatchets(endsWaiting: false, now: test.now).messages == 0)
             #expect(try await test.gateway.messages.find(id, account: account)?.status == .queued)
+            // Scheduled for a time that came after the backup: it may have gone to anybody.
+            let later = test.now.addingTimeInterval(60)
+            _ = try await test.gateway.messages.accept(
+                try SendMessage(to: "+628123456789", body: "later", sendAt: later, now: test.now), caller: Caller(account: account, isTest: true),
+                idempotencyKey: nil, now: test.now)
+            #expect(try await operations.forgetRatchets(endsWaiting: false, now: test.now).messages == 0)
+            #expect(try await operations.forgetRatchets(endsWaiting: false, now: later).messages == 1)
+            #expect(try await test.count("SELECT 1 AS one FROM outbox WHERE movable AND state <> 'scheduled'") == 0)
+            #expect(try await test.gateway.outbox.sweep(now: later).expired == 1)
             #expect(try await operations.forgetRatchets(endsWaiting: true, now: test.now).messages == 1)
             #expect(try await test.gateway.outbox.sweep(now: test.now).expired == 1)
             #expect(try await test.gateway.messages.find(id, account: account)?.status == .expired)

@@ -1,5 +1,6 @@
 import Foundation
 import OutboundHTTP
+import Synchronization
 import Testing
 
 @Suite struct ExchangeTests {
@@ -33,6 +34,34 @@ import Testing
                 #expect(
                     String(decoding: response.body, as: UTF8.self)
                         == "\(method.rawValue) /b?q=1 HTTP/1.1|a.test:\(server.port)|toy/1|\(names)|1|\(body)")
+            }
+        }
+    }
+
+    @Test func `what must not arrive twice has a connection of its own, since libcurl repeats what it sent over one that was closed`() async throws {
+        let arrived = Mutex(0)
+        try await withServer({ peer in
+            // The first request of all is answered; whatever comes later is read, and the connection closed.
+            while peer.request() != nil {
+                let count = arrived.withLock { count in
+                    count += 1
+                    return count
+                }
+                guard count == 1 else { return }
+                peer.ok()
+            }
+        }) { server in
+            try await withClient { client async throws in
+                let url = "http://a.test:\(server.port)/"
+                _ = try await client.send(try OutboundRequest(.post, url, body: "x".text))
+                var once = try OutboundRequest(.post, url, body: "y".text)
+                once.ownConnection = true
+
+                await #expect(throws: OutboundFailure.self) { _ = try await client.send(once) }
+                #expect(arrived.withLock { $0 } == 2)
+                // The kept connection is still there, and shows what libcurl does.
+                await #expect(throws: OutboundFailure.self) { _ = try await client.send(try OutboundRequest(.post, url, body: "z".text)) }
+                #expect(arrived.withLock { $0 } == 4)
             }
         }
     }

@@ -14,7 +14,8 @@ extension Operations {
     /// Makes a database that was restored from a backup safe to serve from: it must not send with ratchets that have moved on since. Every Signal
     /// session goes; the identities of the recipients' devices stay. Nothing may serve meanwhile. Twice does no harm.
     /// - Parameter endsWaiting: messages that wait are ended, as expired or, if their bytes had left, as unconfirmed. Without it they are sent
-    ///   again under the ids they have, which recipients' devices show once.
+    ///   again by the senders and under the ids they have, which recipients' devices show once; only what was scheduled for a time that has come
+    ///   since is ended, because nobody knows any more by whom it was sent.
     /// - Throws: `DatabaseError`; what was done until then stays done.
     package func forgetRatchets(endsWaiting: Bool, now: Date) async throws -> Forgotten {
         let accounts = try await database.query(
@@ -25,7 +26,20 @@ extension Operations {
             let settings = Databases.accounts([account])
             forgotten.signalSessions += try await database.execute(
                 "operations.forgetSessions", "DELETE FROM signal_sessions WHERE account_id = \(account)", settings: settings, deadline: .seconds(60))
-            guard endsWaiting else { continue }
+            guard endsWaiting else {
+                forgotten.messages += try await database.transaction(settings, deadline: .seconds(60)) { transaction in
+                    try await transaction.commit(with: [
+                        Statement(
+                            "operations.endDue",
+                            "UPDATE outbox SET expires_at = least(expires_at, \(now)) WHERE account_id = \(account) AND state = 'scheduled' AND due_at <= \(now)"
+                        ),
+                        Statement(
+                            "operations.pin",
+                            "UPDATE outbox SET movable = false WHERE account_id = \(account) AND state IN ('accepted', 'prepared', 'on_wire')"),
+                    ])[0].affected
+                }
+                continue
+            }
             forgotten.messages += try await database.execute(
                 "operations.endWaiting",
                 """

@@ -74,7 +74,7 @@ A restored database is the past. The phones of your recipients, WhatsApp's serve
    would see "Waiting for this message". `gateway restored` forgets every Signal session; each begins anew with the next message to that
    device. It refuses while a node serves. The identities of the recipients' devices stay, so a changed one is still noticed.
 3. **Messages that waited.** What stood in the queue when the backup was made may have been sent since. It is sent again under the id that it had, which
-   phones show once; what has expired meanwhile is not sent at all. If not even that may happen: `gateway restored --end-waiting` ends them
+   phones show once, and by the same sender; a scheduled message whose time has come since is ended, because nobody knows who sent it; what has expired meanwhile is not sent at all. If not even that may happen: `gateway restored --end-waiting` ends them
    as `expired`, or `unconfirmed` if their bytes had left.
 4. **Messages accepted since the backup** are gone, with their idempotency keys: a client that repeats such a request makes a new message. Tell your clients
    from when to when, or let them compare with `GET /v1/messages`.

@@ -88,17 +88,22 @@ let package = Package(
         room("Domain", ["Postgres", "Secrets", "Primitives", logging]),
         room("Sessions", ["Domain", "WhatsApp", "SignalProtocol", "Secrets", "Postgres", "Primitives", logging, lifecycle]),
         room("Delivery", ["Domain", "Postgres", "OutboundHTTP", "Primitives", logging, lifecycle]),
+        room("Alerting", ["Domain", "Postgres", "OutboundHTTP", "Primitives", logging, lifecycle]),
         room("Web", ["Domain", "Postgres", "Primitives", "CQrencode", hummingbird, logging]),
         room("API", ["Web", "Domain", hummingbird]),
         .executableTarget(
             name: "gateway",
             dependencies: [
-                "API", "Web", "Delivery", "Sessions", "Simulator", "Domain", "Postgres", "OutboundHTTP", "Secrets", "Primitives", "WhatsApp",
-                "WhatsAppWire", "CQrencode", "Telemetry",
+                "API", "Web", "Delivery", "Alerting", "Sessions", "Simulator", "Domain", "Postgres", "OutboundHTTP", "Secrets", "Primitives",
+                "WhatsApp",
+                "WhatsAppWire", "CQrencode", "Telemetry", "Fakes",
                 hummingbird, logging, metrics, lifecycle, .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), .product(name: "TOMLKit", package: "TOMLKit"),
             ],
             exclude: ["Docs"], swiftSettings: house),
+
+        // What plays Telegram and Resend, in the sandbox and for tests.
+        room("Fakes", nio),
 
         // Evidence.
         room("Conformance", ["Primitives", "SignalProtocol", "WhatsAppWire", protobuf]),
@@ -107,7 +112,8 @@ let package = Package(
         .executableTarget(
             name: "prove",
             dependencies: [
-                "Conformance", "Proof", "Simulation", "Simulator", "Primitives", "Domain", "Secrets", "Postgres", "WhatsApp", "OutboundHTTP", logging,
+                "Conformance", "Proof", "Fakes", "Simulation", "Simulator", "Primitives", "Domain", "Secrets", "Postgres", "WhatsApp", "OutboundHTTP",
+                logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: house),
@@ -135,6 +141,7 @@ let package = Package(
         tests("SimulatorTests", ["Simulator", "WhatsAppWire", "SignalProtocol", "Primitives"]),
         tests("DomainTests", ["Domain", "Postgres", "Secrets", "Primitives"]),
         tests("DeliveryTests", ["Delivery", "Domain", "OutboundHTTP", "Postgres", "Primitives", "Proof", lifecycle]),
+        tests("AlertingTests", ["Alerting", "Domain", "Fakes", "OutboundHTTP", "Postgres", "Primitives", lifecycle]),
         tests(
             "SessionsTests",
             [
@@ -144,7 +151,7 @@ let package = Package(
             ]),
         tests("APITests", ["API", "Web", "Domain", .product(name: "HummingbirdTesting", package: "hummingbird")]),
         tests("TelemetryTests", ["Telemetry", metrics]),
-        tests("GatewayTests", ["gateway", "Domain", "Web", "OutboundHTTP", "Postgres", "Telemetry", lifecycle, metrics]),
+        tests("GatewayTests", ["gateway", "Domain", "Fakes", "Web", "OutboundHTTP", "Postgres", "Telemetry", lifecycle, metrics]),
         tests("SimulationTests", ["Simulation", "Domain", "Postgres"]),
     ]
 )

@@ -11,17 +11,19 @@ package struct Routes: Sendable {
     let maximumBody: Int
     let limits: RequestLimits
     let behindProxy: Bool
+    let alerts: AlertSetup
     let now: @Sendable () -> Date
 
     /// - Parameter behindProxy: see `Authentication`.
     package init(
-        gateway: Gateway, maximumBody: Int, limits: RequestLimits = RequestLimits(), behindProxy: Bool = false,
+        gateway: Gateway, maximumBody: Int, limits: RequestLimits = RequestLimits(), behindProxy: Bool = false, alerts: AlertSetup = AlertSetup(),
         now: @escaping @Sendable () -> Date = { Date() }
     ) {
         self.gateway = gateway
         self.maximumBody = maximumBody
         self.limits = limits
         self.behindProxy = behindProxy
+        self.alerts = alerts
         self.now = now
     }
 
@@ -29,6 +31,7 @@ package struct Routes: Sendable {
     package func add(to router: Hummingbird.Router<WebContext>, readiness: @escaping @Sendable () async -> [String]) {
         router.add(middleware: ProblemMiddleware())
         addServiceRoutes(to: router, readiness: readiness)
+        addVerificationRoutes(to: router)
 
         let v1 = router.group("v1")
             .add(middleware: Authentication(gateway: gateway, behindProxy: behindProxy, now: now))
@@ -52,6 +55,21 @@ package struct Routes: Sendable {
         v1.path("webhook-endpoints/:id/rotate-secret", post: rotateWebhookSecret)
         v1.path("events", get: listEvents)
         v1.path("events/replay", post: replayEvents)
+        v1.path("alerts/history", get: listAlerts)
+        v1.path("alerts/history/:id", get: getAlert)
+        v1.path("alerts/history/:id/acknowledge", post: acknowledgeAlert)
+        v1.path("alerts/history/:id/silence", post: silenceAlert)
+        v1.path("alerts/rules", get: listAlertRules)
+        v1.path("alerts/rules/:kind", get: getAlertRule, patch: updateAlertRule, delete: resetAlertRule)
+        v1.path("alerts/channels", get: listAlertChannels, post: createAlertChannel)
+        v1.path("alerts/channels/:id", get: getAlertChannel, patch: updateAlertChannel, delete: deleteAlertChannel)
+        v1.path("alerts/channels/:id/mute", post: muteAlertChannel)
+        v1.path("alerts/channels/:id/verification", post: verifyAlertChannel)
+        v1.path("alerts/channels/:id/test", post: testAlertChannel)
+        v1.path("alerts/channels/:id/notices", get: listAlertNotices)
+        v1.path("alerts/telegram-link", post: startTelegramLink)
+        v1.path("alerts/telegram-link/:id", get: getTelegramLink, delete: cancelTelegramLink)
+        v1.path("alerts/telegram-link/:id/confirm", post: confirmTelegramLink)
         v1.path("account/close", post: closeAccount)
     }
 }
@@ -68,7 +86,8 @@ extension RouterMethods<WebContext> {
         let refuse: Handler = { _, _ in
             throw Problem(.methodNotAllowed, "This path does \(allowed); see /openapi.yaml.", headers: [.allow: allowed])
         }
-        for (method, handler) in methods + [(.put, nil), (.options, nil)] { on(path, method: method, use: handler ?? refuse) }
+        let others = [HTTPRequest.Method.put, .options, .trace, HTTPRequest.Method("QUERY")].compactMap { $0 }
+        for (method, handler) in methods + others.map({ ($0, nil) }) { on(path, method: method, use: handler ?? refuse) }
     }
 }
 

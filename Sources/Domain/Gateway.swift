@@ -21,6 +21,7 @@ package struct Gateway: Sendable {
     package let contacts: Contacts
     package let webhooks: Webhooks
     package let events: EventLog
+    package let alerts: Alerts
     package let retention: Retention
     package let closing: Closing
 
@@ -49,6 +50,7 @@ package struct Gateway: Sendable {
         contacts = Contacts(database: databases.engine, keys: keys)
         webhooks = Webhooks(databases: databases, keys: keys, random: random, urls: webhookURLs)
         events = EventLog(databases: databases, keys: keys, random: random)
+        alerts = Alerts(databases: databases, keys: keys, random: random, isPaced: isPaced)
         retention = Retention(database: databases.cron, random: random, logger: logger)
         closing = Closing(databases: databases, keys: keys, apiKeys: apiKeys, random: random, logger: logger)
     }

@@ -122,6 +122,8 @@ struct ClusterFiles: Sendable {
             "listen_addresses": "''", "unix_socket_directories": "'\(socketDirectory.replacing("'", with: "''"))'", "unix_socket_permissions": "0700",
             "max_connections": "80", "shared_buffers": "128MB", "max_wal_size": "2GB", "wal_compression": "on", "dynamic_shared_memory_type": "posix",
             "fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "restart_after_crash": "on",
+            // Whoever leaves a transaction open at a prompt holds everybody up. What the gateway runs has its own limits, and pg_dump has none.
+            "idle_in_transaction_session_timeout": "10s",
             "timezone": "'UTC'", "log_timezone": "'UTC'", "lc_messages": "'C'", "jit": "off",
             "log_statement": "none", "log_error_verbosity": "terse", "log_min_error_statement": "panic", "log_parameter_max_length": "0",
             "log_parameter_max_length_on_error": "0", "log_min_duration_statement": "-1", "log_checkpoints": "off",

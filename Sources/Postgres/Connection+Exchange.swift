@@ -17,6 +17,7 @@ extension Connection {
         /// When to act next.
         var end: ContinuousClock.Instant
         var hasAsked = false
+        var request: CancelRequest?
 
         init(deadline: ContinuousClock.Instant) {
             self.deadline = deadline
@@ -76,6 +77,8 @@ extension Connection {
                     if failure == nil { failure = error }
                     // The plan no longer fits its table, or the name is unknown: start afresh next time.
                     if error.sqlState == "0A000" || error.sqlState == "26000" || error.sqlState == "42P05" { isStale = true }
+                    // This server takes no writes (any more): perhaps another one does.
+                    if error.sqlState == "25006" { isStale = true }
                 default:
                     PQclear(raw)
                     throw lost(step.name, watch)
@@ -86,6 +89,7 @@ extension Connection {
         let isSync = PQresultStatus(sync) == PGRES_PIPELINE_SYNC
         PQclear(sync)
         guard isSync else { throw lost(steps.last?.name ?? "", watch) }
+        settle(watch)
         guard var failure else { return results }
         if isStale { close() }
         if failure.sqlState == "57014", watch.isCanceled { throw CancellationError() }
@@ -123,7 +127,12 @@ extension Connection {
     private func ask(_ watch: inout Watch) {
         watch.hasAsked = true
         watch.end = .now + Watch.grace
-        if watch.mayCancel { handle.requestCancel() }
+        if watch.mayCancel { watch.request = handle.requestCancel() }
+    }
+
+    /// A cancel request that is still on its way would hit the next statement.
+    func settle(_ watch: Watch) {
+        if let request = watch.request, !request.isOver(by: watch.end) { close() }
     }
 
     /// Gives the connection up and says what that means for the transaction.

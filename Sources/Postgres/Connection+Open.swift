@@ -15,13 +15,16 @@ struct ConnectionSettings: Sendable {
     /// How long a caller waits for a server that cannot be reached before it gets `.unavailable`.
     var patience: Duration
     var log: Logger?
+    /// What the pools of this process know about the database's history.
+    var lineage = Lineage()
 
     /// libpq's parameters: our defaults, then the URL, then what nobody may change.
     /// A server beyond a socket or loopback is spoken to over TLS with its name checked, unless the URL says `require` or `disable`
     /// itself; the modes that fall back to plain text by themselves (`allow`, `prefer`) are not taken.
-    var parameters: [(String, String)] {
+    /// - Parameter turn: of several servers the first so many are tried last.
+    func parameters(turn: Int = 0) -> [(String, String)] {
         var parameters = [
-            ("application_name", name), ("tcp_user_timeout", "10000"), ("keepalives_idle", "30"), ("keepalives_interval", "10"),
+            ("application_name", name), ("tcp_user_timeout", "5000"), ("keepalives_idle", "30"), ("keepalives_interval", "10"),
             ("keepalives_count", "3"),
         ]
         let given = Self.parse(url)
@@ -31,7 +34,18 @@ struct ConnectionSettings: Sendable {
         let hosts = (given["hostaddr"] ?? given["host"] ?? "").split(separator: ",")
         let isLocal = hosts.allSatisfy { $0.hasPrefix("/") || $0.hasPrefix("@") || $0 == "localhost" || $0 == "127.0.0.1" || $0 == "::1" }
         if !isLocal && [nil, "allow", "prefer"].contains(given["sslmode"]) { parameters.append(("sslmode", "verify-full")) }
+        for key in ["host", "hostaddr", "port"] {
+            let parts = (given[key] ?? "").split(separator: ",", omittingEmptySubsequences: false)
+            guard turn % servers > 0, parts.count == servers else { continue }
+            parameters.append((key, (parts[(turn % servers)...] + parts[..<(turn % servers)]).joined(separator: ",")))
+        }
         return parameters
+    }
+
+    /// How many servers the URL names.
+    var servers: Int {
+        let given = Self.parse(url)
+        return max(1, (given["hostaddr"] ?? given["host"] ?? "").split(separator: ",", omittingEmptySubsequences: false).count)
     }
 
     private static func parse(_ url: String) -> [String: String] {
@@ -56,6 +70,7 @@ struct ConnectionSettings: Sendable {
 final class Backoff: Sendable {
     private struct State {
         var failures = 0
+        var turn = 0
         var next = ContinuousClock.Instant.now
     }
 
@@ -78,10 +93,17 @@ final class Backoff: Sendable {
     func failed() -> Bool {
         state.withLock { state in
             state.failures += 1
+            state.turn += 1
             if state.failures == 1 { state.next = .now + .milliseconds(Int.random(in: 10...40)) }
             return state.failures == 1
         }
     }
+
+    /// Of several servers, how many to pass over at first: the one that failed last comes last, and one that did well stays first.
+    var turn: Int { state.withLock { $0.turn } }
+
+    /// Whether the last attempt failed.
+    var isFailing: Bool { state.withLock { $0.failures > 0 } }
 
     /// True if attempts had failed before.
     func succeeded() -> Bool {
@@ -101,11 +123,16 @@ extension Connection {
         while true {
             guard let pause = backoff.reserve(before: end) else { throw unavailable(deadline, "server cannot be reached") }
             if pause > .zero, interrupt.wait(pause) { throw CancellationError() }
-            if try connect(until: min(deadline, .now + settings.connectTimeout)) {
-                if backoff.succeeded() { settings.log?.info("database reachable again") }
-                return
+            var refused: String?
+            if try connect(turn: backoff.turn, until: min(deadline, .now + settings.connectTimeout)) {
+                refused = try refusal(until: min(deadline, .now + settings.connectTimeout))
+                guard refused != nil else {
+                    opened.store(true, ordering: .relaxed)
+                    if backoff.succeeded() { settings.log?.info("database reachable again") }
+                    return
+                }
             }
-            let reason = handle.failure
+            let reason = refused ?? handle.failure
             close()
             if backoff.failed() { settings.log?.warning("database unreachable", metadata: ["error.detail": "\(reason)"]) }
             if .now >= end || reason == ConnectionHandle.invalid { throw unavailable(deadline, reason) }
@@ -127,8 +154,23 @@ extension Connection {
         return false
     }
 
-    private func connect(until end: ContinuousClock.Instant) throws -> Bool {
-        handle.begin(settings.parameters)
+    /// Why the server that was reached may not be used; nil: it may.
+    private func refusal(until end: ContinuousClock.Instant) throws -> String? {
+        var watch = Watch(deadline: end)
+        // Whoever wants the connection has not begun.
+        let before = phase
+        defer { phase = before }
+        do {
+            guard let server = try run([Lineage.Server.question], &watch).first?.rows(Lineage.Server.init).first else { return nil }
+            return settings.lineage.refusal(of: server)
+        } catch let error as DatabaseError {
+            // A server that does not tell, to this login or in this way, is taken as it is; one that is gone is not there.
+            return handle.isOpen ? nil : error.detail.isEmpty ? "connection lost" : error.detail
+        }
+    }
+
+    private func connect(turn: Int, until end: ContinuousClock.Instant) throws -> Bool {
+        handle.begin(settings.parameters(turn: turn))
         guard !handle.isBroken else { return false }
         var isWriting = true
         while true {

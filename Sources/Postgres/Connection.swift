@@ -1,11 +1,13 @@
 import CLibpq
 import Logging
+import Synchronization
 
 /// One connection to PostgreSQL that opens itself when it is needed and again after it was lost.
 /// libpq blocks its caller, so the actor runs on a thread of its own and never holds up the shared pool.
 actor Connection {
     nonisolated let executor: BlockingExecutor
     nonisolated let interrupt = Interrupt()
+    nonisolated let opened = Atomic(false)
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     let settings: ConnectionSettings
@@ -34,7 +36,11 @@ actor Connection {
 
     deinit { executor.stop() }
 
+    /// Whether there was a server at the other end when this was last used.
+    nonisolated var isOpen: Bool { opened.load(ordering: .relaxed) }
+
     func close() {
+        opened.store(false, ordering: .relaxed)
         handle.close()
         prepared = [:]
     }
@@ -83,6 +89,7 @@ actor Connection {
             defer { PQclear(result) }
             if PQresultStatus(result) == PGRES_FATAL_ERROR, failure == nil { failure = DatabaseError(result: result, statement: name) }
         }
+        settle(watch)
         guard handle.isOpen, handle.enterPipeline() else { throw lost(name, watch) }
         if let failure {
             if phase == .open { phase = .failed }

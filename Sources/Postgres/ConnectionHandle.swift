@@ -5,14 +5,10 @@ import Glibc
 /// Invariant: libpq allows one caller at a time. The handle can be neither copied nor sent, so only its owning actor reaches it.
 struct ConnectionHandle: ~Copyable {
     private var raw: OpaquePointer?
-    private var canceler: OpaquePointer?
 
     init() {}
 
-    deinit {
-        PQfreeCancel(canceler)
-        PQfinish(raw)
-    }
+    deinit { PQfinish(raw) }
 
     enum Opening { case open, reading, writing, failed }
 
@@ -31,16 +27,13 @@ struct ConnectionHandle: ~Copyable {
         case PGRES_POLLING_WRITING: return .writing
         case PGRES_POLLING_OK:
             guard PQsetnonblocking(raw, 1) == 0, PQenterPipelineMode(raw) == 1 else { return .failed }
-            canceler = PQgetCancel(raw)
             return .open
         default: return .failed
         }
     }
 
     mutating func close() {
-        PQfreeCancel(canceler)
         PQfinish(raw)
-        canceler = nil
         raw = nil
     }
 
@@ -60,7 +53,8 @@ struct ConnectionHandle: ~Copyable {
             ("database \"", "no such database"), ("certificate", "TLS certificate refused"), ("SSL", "TLS failed"), ("refused", "connection refused"),
             ("No such file", "no such socket"), ("starting up", "server is starting up"), ("shutting down", "server is shutting down"),
             ("too many", "too many connections"), ("reserved for", "too many connections"), ("recovery", "server is recovering"),
-            ("could not translate", "unknown host"), ("invalid", Self.invalid), ("missing \"=\"", Self.invalid), ("in URI", Self.invalid),
+            ("could not translate", "unknown host"), ("invalid socket", "connection lost"), ("invalid", Self.invalid),
+            ("missing \"=\"", Self.invalid), ("in URI", Self.invalid),
         ]
         return known.first { text.contains($0.0) }?.1 ?? "connection lost"
     }
@@ -100,10 +94,7 @@ struct ConnectionHandle: ~Copyable {
     func nextResult() -> OpaquePointer? { PQgetResult(raw) }
 
     /// Asks the server, over a connection of its own, to stop what it is doing here.
-    func requestCancel() {
-        var message = [CChar](repeating: 0, count: 256)
-        if let canceler { _ = PQcancel(canceler, &message, Int32(message.count)) }
-    }
+    func requestCancel() -> CancelRequest? { PQgetCancel(raw).map { CancelRequest($0) } }
 
     /// The next notification that has already been read.
     func nextNotification() -> (channel: String, payload: String)? {

@@ -1,6 +1,9 @@
 import Synchronization
 
 /// A fixed number of connections and a bounded queue for those who wait for one, served in order. Connections open when first used.
+///
+/// A server may have no more connections to give. Then whoever comes waits for those that are open, and only now and then somebody tries to open
+/// another one: a connection that cannot be opened is never preferred to one that is.
 final class ConnectionPool: Sendable {
     /// The right to use a connection until it is given back; the number keeps earlier users out.
     struct Lease: Sendable {
@@ -9,7 +12,10 @@ final class ConnectionPool: Sendable {
     }
 
     private struct State {
+        /// Those that are open stand last, and are taken first.
         var idle: [Connection]
+        /// When somebody may try again to open a connection while others are open.
+        var nextTry = ContinuousClock.Instant.now
         var waiters: [UInt64: CheckedContinuation<Lease?, any Error>] = [:]
         /// Waiters' numbers in the order they came; those no longer in `waiters` are skipped.
         var order: [UInt64] = []
@@ -39,16 +45,23 @@ final class ConnectionPool: Sendable {
         }
     }
 
+    /// Between two tries to open a connection while others are open.
+    private static let pause: Duration = .seconds(1)
+
     private let state: Mutex<State>
-    private let count: Int
+    private let connections: [Connection]
+    private let backoff: Backoff
     private let queueLimit: Int
 
     init(_ settings: ConnectionSettings, count: Int, queueLimit: Int) {
         let backoff = Backoff()
-        state = Mutex(State(idle: (0..<count).map { _ in Connection(settings, backoff: backoff) }))
-        self.count = count
+        connections = (0..<count).map { _ in Connection(settings, backoff: backoff) }
+        state = Mutex(State(idle: connections))
+        self.backoff = backoff
         self.queueLimit = queueLimit
     }
+
+    private var count: Int { connections.count }
 
     var load: Database.Load {
         state.withLock { Database.Load(connections: count, busy: count - $0.idle.count, waiting: $0.waiters.count) }
@@ -59,7 +72,7 @@ final class ConnectionPool: Sendable {
     nonisolated(nonsending) func acquire(until deadline: ContinuousClock.Instant) async throws -> Lease {
         let lease = try state.withLock { state -> Lease? in
             guard !state.isClosed else { throw DatabaseError(.unavailable, statement: "acquire", detail: "closed") }
-            if let connection = state.idle.popLast() { return Lease(connection: connection, number: state.nextNumber()) }
+            if let connection = take(&state) { return Lease(connection: connection, number: state.nextNumber()) }
             guard state.waiters.count < queueLimit else { throw DatabaseError(.unavailable, statement: "acquire", detail: "too many waiting") }
             return nil
         }
@@ -86,7 +99,7 @@ final class ConnectionPool: Sendable {
             try await withCheckedThrowingContinuation { continuation in
                 let answer = state.withLock { state -> Result<Lease?, any Error>? in
                     if state.isClosed { return .failure(DatabaseError(.unavailable, statement: "acquire", detail: "closed")) }
-                    if let connection = state.idle.popLast() { return .success(Lease(connection: connection, number: state.nextNumber())) }
+                    if let connection = take(&state) { return .success(Lease(connection: connection, number: state.nextNumber())) }
                     if Task.isCancelled { return .failure(CancellationError()) }
                     state.waiters[id] = continuation
                     state.order.append(id)
@@ -104,15 +117,29 @@ final class ConnectionPool: Sendable {
         state.withLock { $0.waiters.removeValue(forKey: id) }?.resume(throwing: error)
     }
 
+    /// An idle connection for whoever is next; nil: it is better to wait for one that is open.
+    private func take(_ state: inout State) -> Connection? {
+        guard let connection = state.idle.last else { return nil }
+        if !connection.isOpen, backoff.isFailing, connections.contains(where: \.isOpen) {
+            guard state.nextTry <= .now else { return nil }
+            state.nextTry = .now + Self.pause
+        }
+        return state.idle.popLast()
+    }
+
     /// Gives a connection back: to the longest waiting, or to the idle ones.
     nonisolated(nonsending) func release(_ lease: Lease) async {
         let isClosed = state.withLock { state in
-            if let waiter = state.popWaiter() {
-                waiter.resume(returning: Lease(connection: lease.connection, number: state.nextNumber()))
-            } else if !state.isClosed {
-                state.idle.append(lease.connection)
+            guard !state.isClosed else { return true }
+            state.idle.insert(lease.connection, at: lease.connection.isOpen ? state.idle.count : 0)
+            while !state.waiters.isEmpty, let connection = take(&state) {
+                guard let waiter = state.popWaiter() else {
+                    state.idle.append(connection)
+                    break
+                }
+                waiter.resume(returning: Lease(connection: connection, number: state.nextNumber()))
             }
-            return state.isClosed
+            return false
         }
         guard isClosed else { return }
         await lease.connection.close()

@@ -24,10 +24,12 @@ package final class Database: Service, Sendable {
         package var patience: Duration
         /// What a call may take that names no deadline of its own.
         package var deadline: Duration
+        /// What is known about the database's history; all pools of a process share one.
+        package var lineage: Lineage
 
         package init(
             url: String, connections: Int = 8, name: String = "gateway", pooler: Bool = false, queueLimit: Int = 4_096,
-            connectTimeout: Duration = .seconds(5), patience: Duration = .seconds(2), deadline: Duration = .seconds(5)
+            connectTimeout: Duration = .seconds(5), patience: Duration = .seconds(2), deadline: Duration = .seconds(5), lineage: Lineage = Lineage()
         ) {
             self.url = url
             self.connections = max(1, connections)
@@ -37,6 +39,7 @@ package final class Database: Service, Sendable {
             self.connectTimeout = connectTimeout
             self.patience = patience
             self.deadline = deadline
+            self.lineage = lineage
         }
     }
 
@@ -96,14 +99,16 @@ package final class Database: Service, Sendable {
         }
     }
 
-    // MARK: Single statements, each a transaction in one round trip
+    // MARK: Single statements, each a transaction in one round trip; again when it lost a conflict with another transaction
 
     /// Runs one statement and reads its rows. Say `access: .readOnly` where nothing is written: a lost connection is then `.unavailable`.
     nonisolated(nonsending) package func query<Row>(
         _ name: String, _ sql: SQL, settings: [TransactionSetting] = [], deadline: Duration? = nil, access: TransactionAccess = .readWrite,
         as read: (RowReader) throws -> Row
     ) async throws -> [Row] {
-        let results = try await transaction(settings, deadline: deadline, access: access) { try await $0.commit(with: [Statement(name, sql)]) }
+        let results = try await DatabaseError.outlivingConflicts {
+            try await transaction(settings, deadline: deadline, access: access) { try await $0.commit(with: [Statement(name, sql)]) }
+        }
         return try results[0].rows(as: read)
     }
 
@@ -120,7 +125,9 @@ package final class Database: Service, Sendable {
     nonisolated(nonsending) package func execute(
         _ name: String, _ sql: SQL, settings: [TransactionSetting] = [], deadline: Duration? = nil
     ) async throws -> Int {
-        try await transaction(settings, deadline: deadline) { try await $0.lastStatement(name, sql) }
+        try await DatabaseError.outlivingConflicts {
+            try await transaction(settings, deadline: deadline) { try await $0.lastStatement(name, sql) }
+        }
     }
 
     /// Runs a text of ours outside of any transaction block, for what PostgreSQL refuses inside one: CREATE DATABASE, VACUUM. The deadline is
@@ -144,6 +151,6 @@ extension ConnectionSettings {
     init(_ configuration: Database.Configuration, logger: Logger) {
         self.init(
             url: configuration.url, name: configuration.name, isPooled: configuration.pooler, connectTimeout: configuration.connectTimeout,
-            patience: configuration.patience, log: logger)
+            patience: configuration.patience, log: logger, lineage: configuration.lineage)
     }
 }

@@ -69,6 +69,24 @@ package struct DatabaseError: Error, Hashable, Sendable {
     }
 }
 
+extension DatabaseError {
+    /// How often something is tried that loses conflicts with other transactions.
+    private static let tries = 3
+
+    /// Whether PostgreSQL ended the transaction because it stood in another one's way, or the other way round.
+    package var isConflict: Bool { code == .deadlock || code == .serialization }
+
+    /// Runs `body` again, after a short pause of random length, when it lost a conflict: nothing of it was committed then. Three times in all.
+    nonisolated(nonsending) static func outlivingConflicts<Result>(_ body: () async throws -> Result) async throws -> Result {
+        for attempt in 1..<tries {
+            do { return try await body() } catch let error as DatabaseError where error.isConflict {
+                try await ContinuousClock().sleep(for: .milliseconds(Int.random(in: 1...20) * attempt))
+            }
+        }
+        return try await body()
+    }
+}
+
 extension DatabaseError: CustomStringConvertible {
     package var description: String {
         var text = "DatabaseError(\(code)"

@@ -4,7 +4,8 @@ import Synchronization
 ///
 /// Up to `lanes` writes run at the same time, each by a task of its own. A write that fails as a whole is split and
 /// tried again until the items that spoil it stand alone, so that one bad item fails only itself; but not when the database was
-/// unreachable or the outcome is unknown: then every item of that write gets that error. An item that is being written is never
+/// unreachable or the outcome is unknown: then every item of that write gets that error. Items that have waited for two seconds when a server
+/// did not answer are told so, too: they would wait for the next one that does not answer. An item that is being written is never
 /// abandoned: cancelling its caller has an effect only while it still waits in the queue.
 package final class GroupCommit<Input: Sendable, Output: Sendable>: Sendable {
     /// Whether a write waits a moment for more items. A commit costs the same for one item as for many, and nobody waits for some of them.
@@ -64,6 +65,7 @@ package final class GroupCommit<Input: Sendable, Output: Sendable>: Sendable {
     private struct Entry: Sendable {
         var input: Input
         var outcome: Outcome
+        var at: ContinuousClock.Instant
     }
 
     private struct State {
@@ -105,6 +107,7 @@ package final class GroupCommit<Input: Sendable, Output: Sendable>: Sendable {
     private let crowd: Int
     private let spacing: Spacing
     private let queueLimit: Int
+    private let patience: Duration
     private let rest: @Sendable (Duration) async -> Void
     private let write: @Sendable ([Input]) async throws -> [Result<Output, any Error>]
     private let state = Mutex(State())
@@ -115,11 +118,12 @@ package final class GroupCommit<Input: Sendable, Output: Sendable>: Sendable {
     ///   - crowd: items that must wait before another lane is used beside a busy one; 0: every lane is used at once.
     ///   - spacing: whether writes wait for more items.
     ///   - queueLimit: items that may wait; one more is refused with `.unavailable`.
+    ///   - patience: how long an item waits for a server that does not answer.
     ///   - rest: how a lane waits; for tests.
     ///   - write: commits all items and gives one result per item in the same order, or throws with none of them committed
     ///     (or a `DatabaseError` with `.commitUnknown`). It sets its own deadline.
     package init(
-        maximum: Int, lanes: Int, crowd: Int = 0, spacing: Spacing = .none, queueLimit: Int = 20_000,
+        maximum: Int, lanes: Int, crowd: Int = 0, spacing: Spacing = .none, queueLimit: Int = 20_000, patience: Duration = .seconds(2),
         rest: @escaping @Sendable (Duration) async -> Void = { try? await ContinuousClock().sleep(for: $0) },
         write: @escaping @Sendable ([Input]) async throws -> [Result<Output, any Error>]
     ) {
@@ -128,6 +132,7 @@ package final class GroupCommit<Input: Sendable, Output: Sendable>: Sendable {
         self.crowd = crowd
         self.spacing = spacing
         self.queueLimit = queueLimit
+        self.patience = patience
         self.rest = rest
         self.write = write
     }
@@ -151,7 +156,7 @@ package final class GroupCommit<Input: Sendable, Output: Sendable>: Sendable {
             guard isLaneFree || state.waiting.count < queueLimit else {
                 throw DatabaseError(.unavailable, statement: "group commit", detail: "too many waiting")
             }
-            let id = state.append(Entry(input: input, outcome: outcome))
+            let id = state.append(Entry(input: input, outcome: outcome, at: .now))
             guard isLaneFree else { return (id, nil) }
             state.busy += 1
             // The lane has to rest first: what has queued up meanwhile goes into the same write.
@@ -175,6 +180,7 @@ package final class GroupCommit<Input: Sendable, Output: Sendable>: Sendable {
             if !batch.isEmpty {
                 let results = await Self.settle(batch.map(\.input)[...], by: write)
                 for (entry, result) in zip(batch, results) { entry.outcome.set(result) }
+                if results.allSatisfy(Self.isSilence) { turnAway() }
             }
             if let end = state.withLock({ restBeforeNext($0, after: batch) }) { await rest(ContinuousClock.now.duration(to: end)) }
             let next = state.withLock { state -> [Entry]? in
@@ -186,6 +192,25 @@ package final class GroupCommit<Input: Sendable, Output: Sendable>: Sendable {
             }
             guard let next else { return }
             batch = next
+        }
+    }
+
+    /// Whether nobody answered.
+    private static func isSilence(_ result: Result<Output, any Error>) -> Bool {
+        guard case .failure(let error as DatabaseError) = result, error.sqlState == nil else { return false }
+        return [.unavailable, .deadline, .commitUnknown].contains(error.code)
+    }
+
+    /// Nothing of what waits has been sent to anybody.
+    private func turnAway() {
+        let early = ContinuousClock.now - patience
+        let late = state.withLock { state in
+            let late = state.waiting.filter { $0.value.at <= early }
+            for id in late.keys { state.waiting.removeValue(forKey: id) }
+            return late.values
+        }
+        for entry in late {
+            entry.outcome.set(.failure(DatabaseError(.unavailable, statement: "group commit", detail: "the server does not answer")))
         }
     }
 
@@ -219,7 +244,7 @@ package final class GroupCommit<Input: Sendable, Output: Sendable>: Sendable {
         _ inputs: ArraySlice<Input>, by write: @Sendable ([Input]) async throws -> [Result<Output, any Error>]
     ) async -> [Result<Output, any Error>] {
         do {
-            let results = try await write(Array(inputs))
+            let results = try await DatabaseError.outlivingConflicts { try await write(Array(inputs)) }
             guard results.count == inputs.count else { throw DatabaseError(.other, statement: "group commit", detail: "results missing") }
             return results
         } catch {

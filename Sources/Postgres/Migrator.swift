@@ -14,7 +14,7 @@ package struct Migration: Hashable, Sendable {
 }
 
 /// Why the schema cannot be brought up to date; the process must not start.
-package enum MigrationError: Error, Hashable, Sendable {
+package enum MigrationError: Error, Hashable, Sendable, CustomStringConvertible {
     /// An applied migration's text is not the one that was applied.
     case changed(version: Int)
     /// Applied, not ours, and older than our newest one. (A newer gateway's migrations only add, so an older one works beside them.)
@@ -24,6 +24,25 @@ package enum MigrationError: Error, Hashable, Sendable {
     /// Two migrations with one number.
     case duplicate(version: Int)
     case failed(version: Int, name: String, DatabaseError)
+
+    package var description: String {
+        switch self {
+        case .changed(let version):
+            "migration \(version) was changed after it was applied to this database; run the gateway that belongs to it"
+        case .unknown(let version):
+            "migration \(version) was applied to this database and is unknown here; it belongs to another gateway, or to another branch of this one"
+        case .outOfOrder(let version):
+            "migration \(version) should have been applied before others that already are; restore the database, or the record in gateway_migrations"
+        case .duplicate(let version): "two migrations have the number \(version)"
+        case .failed(let version, let name, let error): "migration \(version) (\(name)) failed, nothing of it was applied: \(error)"
+        }
+    }
+
+    /// Somebody else held a lock that it needed.
+    fileprivate var isBlocked: Bool {
+        guard case .failed(_, _, let error) = self else { return false }
+        return error.sqlState == "55P03" || error.isConflict
+    }
 }
 
 /// Brings the schema up to date. Any number of nodes may do it at once: the first one works, the others wait and find it done.
@@ -35,21 +54,34 @@ package struct Migrator: Sendable {
     /// Any fixed number will do; all nodes must use the same.
     private static let lock: Int64 = 0x6761_7465_7761_7901
 
+    /// How long a migration waits for a lock. While it waits, everybody else who wants that table waits behind it, so it tries again instead.
+    private static let lockLimit = TransactionSetting("lock_timeout", "1s")
+    /// What goes on between two tries, in milliseconds.
+    private static let pauses = 1_000...2_000
+
     package init(database: Database, migrations: [Migration]) {
         self.database = database
         self.migrations = migrations.sorted { $0.version < $1.version }
     }
 
-    /// Applies what is missing, each migration in a transaction of its own, and returns what it applied. Throws `MigrationError` with
-    /// everything before the failing migration applied.
+    /// Applies what is missing, each migration in a transaction of its own, and returns what it applied. A migration that cannot have its locks
+    /// within a second lets the others go first and tries again, until the deadline. Throws `MigrationError` with everything before the failing
+    /// migration applied.
     @discardableResult
     package func migrate(deadline: Duration = .seconds(600)) async throws -> [Migration] {
         for (migration, next) in zip(migrations, migrations.dropFirst()) where migration.version == next.version {
             throw MigrationError.duplicate(version: next.version)
         }
+        let end = ContinuousClock.now + deadline
         var applied: [Migration] = []
-        while let migration = try await applyNext(deadline) { applied.append(migration) }
-        return applied
+        while true {
+            do {
+                guard let migration = try await applyNext(deadline) else { return applied }
+                applied.append(migration)
+            } catch let error as MigrationError where error.isBlocked && ContinuousClock.now < end {
+                try await ContinuousClock().sleep(for: .milliseconds(Int.random(in: Self.pauses)))
+            }
+        }
     }
 
     /// Applies the first missing migration, if there is one.
@@ -67,6 +99,8 @@ package struct Migrator: Sendable {
                 )
                 """)
             guard let migration = try await missing(transaction).first else { return nil }
+            try await transaction.execute(
+                "migrations.patience", "SELECT set_config(\(Self.lockLimit.name), \(Self.lockLimit.value), true)")
             do {
                 try await transaction.script("migration \(migration.version)", migration.sql)
             } catch let error as DatabaseError {

@@ -109,8 +109,12 @@ extension Connection {
             }
             var received: [(String, String)] = []
             if !takeNotifications(&received) {
-                guard handle.wait(interrupt: interrupt, until: .now + .seconds(30)) != .lost, handle.consumeInput(), handle.isOpen else {
-                    throw lost("listen", Watch(deadline: .now))
+                let wait = handle.wait(interrupt: interrupt, until: .now + .seconds(30))
+                guard wait != .lost, handle.consumeInput(), handle.isOpen else { throw lost("listen", Watch(deadline: .now)) }
+                if wait == .timeOut {
+                    // Nothing was said for long. A line that has gone silent looks the same, so the server is asked whether it is there.
+                    var watch = Watch(deadline: .now + .seconds(5))
+                    _ = try run([Statement("listen.alive", "SELECT 1 AS alive")], &watch)
                 }
                 _ = takeNotifications(&received)
             }

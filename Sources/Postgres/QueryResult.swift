@@ -69,7 +69,9 @@ extension DatabaseError {
             case "57014", "25P04", "55P03": .deadline
             case "25P02": .transactionClosed
             case nil: .unavailable
-            case .some(let state) where state.hasPrefix("08") || state.hasPrefix("57P") || state.hasPrefix("53") || state == "25P03": .unavailable
+            case .some(let state)
+            where state.hasPrefix("08") || state.hasPrefix("57P") || state.hasPrefix("53") || ["25P03", "25006", "58030"].contains(state):
+                .unavailable
             default: .other
             }
         let position = field("P").map { "at character \($0)" } ?? ""

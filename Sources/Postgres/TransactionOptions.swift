@@ -17,9 +17,10 @@ package enum TransactionIsolation: String, Sendable {
 }
 
 /// Whether a transaction may write. A lost connection during a read-only one is `.unavailable`, never `.commitUnknown`.
-package enum TransactionAccess: String, Sendable {
-    case readWrite = "READ WRITE"
-    case readOnly = "READ ONLY"
+package enum TransactionAccess: Sendable {
+    /// If the server lets anybody write: where `default_transaction_read_only` is on, it does not.
+    case readWrite
+    case readOnly
 }
 
 /// One named statement of a pipeline. The name is for logs and metrics, a constant.
@@ -52,7 +53,7 @@ struct TransactionPrelude: Sendable {
             """
         for setting in settings { sql.append(", set_config(\(setting.name), \(setting.value), true)") }
         return [
-            Statement("begin", SQL(unescaped: "BEGIN ISOLATION LEVEL \(isolation.rawValue) \(access.rawValue)")),
+            Statement("begin", SQL(unescaped: "BEGIN ISOLATION LEVEL \(isolation.rawValue)\(access == .readOnly ? " READ ONLY" : "")")),
             Statement("begin.settings", sql),
         ]
     }

@@ -16,6 +16,10 @@ package enum Sabotage: String, CaseIterable, Sendable {
     case silenceIsRefusal = "silence-is-refusal"
     /// A lease is trusted for ever.
     case endlessTrust = "endless-trust"
+    /// The system's source of random bytes gives the same ones again and again.
+    case constantRandom = "constant-random"
+    /// Ids that are made within a sixteenth of a second are the same.
+    case collidingIDs = "colliding-ids"
 
     /// Whether the environment says `SABOTAGE=<name>`.
     package var isOn: Bool {

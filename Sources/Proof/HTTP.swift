@@ -7,10 +7,13 @@ package enum HTTP {
         package var status: Int
         /// Empty when the answer is no JSON object.
         package var body: [String: Any]
+        /// Seconds, if it was said when to come again.
+        package var retryAfter: Int?
 
-        package init(status: Int, body: [String: Any]) {
+        package init(status: Int, body: [String: Any], retryAfter: Int? = nil) {
             self.status = status
             self.body = body
+            self.retryAfter = retryAfter
         }
     }
 
@@ -34,7 +37,7 @@ package enum HTTP {
             }
         }
         let object = try? JSONSerialization.jsonObject(with: Data(answer.body.readableBytesView)) as? [String: Any]
-        return Answer(status: answer.status, body: object ?? [:])
+        return Answer(status: answer.status, body: object ?? [:], retryAfter: answer.headers.first(name: "Retry-After").flatMap { Int($0) })
     }
 
     private static func within<Result: Sendable>(

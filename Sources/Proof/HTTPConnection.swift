@@ -7,6 +7,7 @@ import NIOPosix
 package final class HTTPConnection {
     package struct Answer: Sendable {
         package var status: Int
+        package var headers = HTTPHeaders()
         package var body: ByteBuffer
 
         /// Throws when the body is not what was expected.
@@ -52,8 +53,12 @@ package final class HTTPConnection {
     }
 
     /// Throws when the connection ends before the answer does.
-    package func send(_ method: HTTPMethod, _ path: String, idempotencyKey: String? = nil, json: String? = nil) async throws -> Answer {
+    /// - Parameter fields: further header fields, which win over those that are sent anyway.
+    package func send(
+        _ method: HTTPMethod, _ path: String, idempotencyKey: String? = nil, fields: [String: String] = [:], json: String? = nil
+    ) async throws -> Answer {
         var head = HTTPRequestHead(version: .http1_1, method: method, uri: path, headers: headers)
+        for (name, value) in fields { head.headers.replaceOrAdd(name: name, value: value) }
         if let idempotencyKey { head.headers.add(name: "Idempotency-Key", value: idempotencyKey) }
         if let json {
             head.headers.add(name: "Content-Type", value: "application/json")
@@ -65,7 +70,9 @@ package final class HTTPConnection {
         var answer = Answer(status: 0, body: ByteBuffer())
         while let part = try await answers.next() {
             switch part {
-            case .head(let head): answer.status = Int(head.status.code)
+            case .head(let head):
+                answer.status = Int(head.status.code)
+                answer.headers = head.headers
             case .body(var bytes): answer.body.writeBuffer(&bytes)
             case .end: return answer
             }

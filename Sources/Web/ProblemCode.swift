@@ -25,6 +25,14 @@ package enum ProblemCode: String, CaseIterable, Sendable {
     case senderNotResumable = "sender_not_resumable"
     case defaultPool = "default_pool"
     case webhookEndpointDisabled = "webhook_endpoint_disabled"
+    case invalidAlertRule = "invalid_alert_rule"
+    case telegramNotConfigured = "telegram_not_configured"
+    case emailNotConfigured = "email_not_configured"
+    case tooManyChannels = "too_many_channels"
+    case tooManyLinks = "too_many_links"
+    case channelExists = "channel_exists"
+    case channelNotActive = "channel_not_active"
+    case linkNotTaken = "link_not_taken"
     case alreadyPaired = "already_paired"
     case confirmationMismatch = "confirmation_mismatch"
     case tooManyRequests = "too_many_requests"
@@ -41,11 +49,13 @@ package enum ProblemCode: String, CaseIterable, Sendable {
         case .methodNotAllowed: .methodNotAllowed
         case .requestTimeout: .requestTimeout
         case .idempotencyInProgress, .noSenderAvailable, .messageNotCancelable, .senderNotResumable, .defaultPool, .alreadyPaired,
-            .webhookEndpointDisabled:
+            .webhookEndpointDisabled, .telegramNotConfigured, .emailNotConfigured, .tooManyChannels, .tooManyLinks, .channelExists, .channelNotActive,
+            .linkNotTaken:
             .conflict
         case .bodyTooLarge: .contentTooLarge
         case .unsupportedMediaType: .unsupportedMediaType
-        case .invalidRequest, .tooManyItems, .idempotencyKeyReused, .noEligibleSender, .confirmationMismatch: .unprocessableContent
+        case .invalidRequest, .tooManyItems, .idempotencyKeyReused, .noEligibleSender, .confirmationMismatch, .invalidAlertRule:
+            .unprocessableContent
         case .tooManyRequests: .tooManyRequests
         case .overloaded, .databaseUnavailable: .serviceUnavailable
         case .internalError: .internalServerError
@@ -77,6 +87,14 @@ package enum ProblemCode: String, CaseIterable, Sendable {
         case .senderNotResumable: "The sender cannot be resumed"
         case .defaultPool: "The default pool cannot be deleted"
         case .webhookEndpointDisabled: "The webhook endpoint is not enabled"
+        case .invalidAlertRule: "The alert rule cannot be meant"
+        case .telegramNotConfigured: "This gateway has no Telegram bot"
+        case .emailNotConfigured: "This gateway sends no e-mail"
+        case .tooManyChannels: "The account has as many channels as it may"
+        case .tooManyLinks: "Too many links are waiting"
+        case .channelExists: "The account has a channel with this address"
+        case .channelNotActive: "The channel is not active"
+        case .linkNotTaken: "No chat has used this link yet"
         case .alreadyPaired: "The sender is already paired"
         case .confirmationMismatch: "The confirmation does not match"
         case .tooManyRequests: "Too many requests"

@@ -55,6 +55,10 @@ package struct ProblemMiddleware: RouterMiddleware {
         case let invalid as InvalidLimits: self.problem(for: invalid.problems)
         case let invalid as InvalidPool: self.problem(for: invalid.problems)
         case let invalid as InvalidEndpoint: self.problem(for: invalid.problems)
+        case let invalid as InvalidChannel: self.problem(for: invalid.problems)
+        case let invalid as InvalidAlertRule:
+            Problem(.invalidAlertRule, "See errors for the thresholds to correct.", fields: fields(of: invalid.problems))
+        case let refusal as ChannelRefusal: self.problem(for: refusal)
         case is InvalidID: Problem(.notFound, "There is no such thing in this account.")
         case let failure as DatabaseError where failure.isTransient:
             .retryable(.databaseUnavailable, "The database is not available; nothing that was accepted is lost.", after: 1)
@@ -70,9 +74,22 @@ package struct ProblemMiddleware: RouterMiddleware {
     }
 
     private static func problem(for problems: [SettingsProblem]) -> Problem {
-        Problem(
-            .invalidRequest, "See errors for the fields to correct.",
-            fields: problems.map { .init(pointer: $0.pointer, code: $0.code.rawValue, detail: $0.detail) })
+        Problem(.invalidRequest, "See errors for the fields to correct.", fields: fields(of: problems))
+    }
+
+    private static func fields(of problems: [SettingsProblem]) -> [Problem.Field] {
+        problems.map { .init(pointer: $0.pointer, code: $0.code.rawValue, detail: $0.detail) }
+    }
+
+    private static func problem(for refusal: ChannelRefusal) -> Problem {
+        switch refusal {
+        case .tooManyChannels: Problem(.tooManyChannels, "Delete one that is no longer needed.")
+        case .tooManyLinks: Problem(.tooManyLinks, "Delete one that nobody will use, or wait until it runs out.")
+        case .channelExists: Problem(.channelExists, "Change that channel instead.")
+        case .linkNotTaken: Problem(.linkNotTaken, "Open the link in Telegram first, and press Start.")
+        case .channelNotActive: Problem(.channelNotActive, "Verify, confirm or link it first.")
+        case .tooSoon: .limited("The last one was sent a moment ago.", limit: "channel_messages", after: 60)
+        }
     }
 
     private static func problem(for failure: AcceptFailure) -> Problem {

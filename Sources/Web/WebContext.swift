@@ -32,7 +32,7 @@ package struct WebContext: RequestContext {
 
     /// Takes over the id that the caller has for this request in `X-Request-Id`, if it has a form in which nothing else can hide: a UUID, 32
     /// hexadecimal digits (a trace id), or one of ours. Anything else is ignored: what stands in a log must not be a stranger's choice.
-    package mutating func adoptRequestID(of request: Request) {
+    mutating func adoptRequestID(of request: Request) {
         guard let text = request.headers[.requestID], Self.isWellFormed(text) else { return }
         requestID = text.lowercased()
         logger[metadataKey: "request.id"] = "\(requestID)"
@@ -59,5 +59,5 @@ package struct WebContext: RequestContext {
 
 extension HTTPField.Name {
     // A constant name; the fallback is never taken because it is a valid token (RFC 9110 §5.6.2).
-    static let requestID = HTTPField.Name("X-Request-Id") ?? .date
+    package static let requestID = HTTPField.Name("X-Request-Id") ?? .date
 }

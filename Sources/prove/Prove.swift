@@ -8,7 +8,10 @@ import Foundation
 struct Prove: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "prove", abstract: "Runs the long evidence and prints its tables.",
-        subcommands: [Vectors.self, Simulate.self, KillMatrix.self, Nodes.self, Faults.self, Soak.self, Privacy.self])
+        subcommands: [
+            Vectors.self, Simulate.self, KillMatrix.self, Nodes.self, Faults.self, Soak.self, Privacy.self, FakeTelegramCommand.self,
+            FakeResendCommand.self,
+        ])
 }
 
 /// `prove vectors [DIR]`: conformance vectors, ours or any folder of the same formats.

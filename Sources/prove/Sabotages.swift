@@ -95,8 +95,11 @@ extension SabotageCase {
 /// The trials that are no cells.
 extension World {
     /// Many messages at once, among them repeated requests.
-    func traffic(_ count: Int) async throws {
-        let caller = Caller(self)
+    /// - Parameter patience: how long one try may take, in seconds.
+    func traffic(_ count: Int, patience: Double = 2) async throws {
+        var patient = Caller(self)
+        patient.patience = patience
+        let caller = patient
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<8 {
                 group.addTask {

@@ -169,6 +169,9 @@ import Testing
             let put = try await api.call(.put, "/v1/messages", "{}")
             #expect(put.status == 405 && put.code == "method_not_allowed" && put.headers[.allow] == "GET, HEAD, POST")
             #expect(try await api.call(.delete, "/v1/messages").status == 405)
+            for method in [HTTPRequest.Method.trace, .options, try #require(HTTPRequest.Method("QUERY"))] {
+                #expect(try await api.call(method, "/v1/messages").status == 405)
+            }
             #expect(try await api.call(.get, "/v1/account/close").headers[.allow] == "POST")
             #expect(try await api.call(.post, "/healthz", "{}").headers[.allow] == "GET, HEAD")
         }

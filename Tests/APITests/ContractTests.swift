@@ -20,6 +20,17 @@ import Web
         for code in SettingsProblem.Code.allCases { #expect(page.contains("`\(code.rawValue)`"), "\(code.rawValue)") }
     }
 
+    @Test func `every refusal of an operation names its codes, and every code is named with its own status`() throws {
+        let contract = try Repository.text("Sources/gateway/Docs/openapi.yaml")
+        let named = Set(contract.matches(of: /x-codes: \[([a-z_, ]+)\]/).flatMap { $0.output.1.split(separator: ", ").map(String.init) })
+        #expect(named == Set(ProblemCode.allCases.map(\.rawValue)).subtracting(["method_not_allowed"]))
+        let list = try Repository.text("Sources/gateway/Docs/errors.md")
+        for code in ProblemCode.allCases {
+            #expect(
+                list.contains("| [\(code.rawValue)](/docs/errors/\(code.rawValue)) | \(code.status.code) | \(code.title) |\n"), "\(code.rawValue)")
+        }
+    }
+
     @Test func `the closed lists of openapi.yaml are those of the code`() throws {
         let contract = try Repository.text("Sources/gateway/Docs/openapi.yaml")
         #expect(contract.contains("enum: [\(MessageStatus.allCases.map(\.rawValue).joined(separator: ", "))]"))
@@ -32,6 +43,16 @@ import Web
         #expect(contract.contains("enum: [\((RouteVerdict.allCases.map(\.rawValue) + limits).joined(separator: ", "))]"))
         #expect(contract.contains("enum: [\(SenderCondition.Code.allCases.map(\.rawValue).joined(separator: ", "))]"))
         #expect(contract.contains("enum: [\(MessageAttempt.Outcome.allCases.map(\.rawValue).joined(separator: ", "))]"))
+        #expect(
+            contract.contains("    AlertKind:\n      type: string\n      enum: [\(AlertKind.allCases.map(\.rawValue).joined(separator: ", "))]\n"))
+        #expect(contract.contains("enum: [\(AlertSeverity.allCases.map(\.rawValue).joined(separator: ", "))]"))
+        #expect(contract.contains("enum: [\(AlertKind.SubjectKind.allCases.map(\.rawValue).joined(separator: ", "))]"))
+        #expect(contract.contains("enum: [\(Alert.Ending.allCases.map(\.rawValue).joined(separator: ", ")), null]"))
+        #expect(contract.contains("enum: [\(AlertThresholds.Field.allCases.map(\.rawValue).joined(separator: ", "))]"))
+        #expect(contract.contains("enum: [\(AlertNotice.Occasion.allCases.map(\.rawValue).joined(separator: ", "))]"))
+        #expect(contract.contains("enum: [\(AlertNotice.State.allCases.map(\.rawValue).joined(separator: ", "))]"))
+        #expect(contract.contains("enum: [\(AlertChannel.Kind.allCases.map(\.rawValue).joined(separator: ", "))]"))
+        #expect(contract.contains("enum: [\(TelegramChat.Kind.allCases.map(\.rawValue).joined(separator: ", ")), null]"))
     }
 
     @Test func `answers have the members that openapi.yaml declares, and those that it requires`() async throws {

@@ -86,6 +86,7 @@ struct Answer: Sendable {
 
 func withAPI(
     _ setup: TestingSetup = .router, limits: RequestLimits = RequestLimits(), behindProxy: Bool = false,
+    alerts: AlertSetup = AlertSetup(telegramBot: { "shop_alerts_bot" }, sendsEmail: true),
     _ body: @escaping @Sendable (TestAPI) async throws -> Void
 ) async throws {
     try await withTestGateway { test in
@@ -93,7 +94,9 @@ func withAPI(
         let key = try await test.gateway.apiKeys.create(account: account, label: "shop", test: true, now: test.now)
         let router = Hummingbird.Router(context: WebContext.self)
         let database = test.gateway.databases.api
-        Routes(gateway: test.gateway, maximumBody: TestAPI.maximumBody, limits: limits, behindProxy: behindProxy, now: { test.now }).add(to: router) {
+        Routes(
+            gateway: test.gateway, maximumBody: TestAPI.maximumBody, limits: limits, behindProxy: behindProxy, alerts: alerts, now: { test.now }
+        ).add(to: router) {
             do {
                 try await database.execute("ready", "SELECT 1 AS ready", deadline: .seconds(2))
                 return []

@@ -147,7 +147,7 @@ import Testing
     }
 
     @Test func `The page of metrics says exactly what is exported`() throws {
-        let page = try #require(EmbeddedDocs.pages["metrics.md"])
+        let page = try #require(EmbeddedDocs.pages["metrics"]?.text)
         let rows = page.split(separator: "\n").filter { $0.hasPrefix("| `") }.map(String.init)
         let expected = MetricCatalogue.all.map { definition in
             "| `\(definition.name)` | \(definition.kind.word) | \(definition.labels.map { "`\($0)`" }.joined(separator: ", ")) | \(definition.help) |"
@@ -157,7 +157,8 @@ import Testing
 
     @Test func `Labels of the catalogue name nobody`() {
         let allowed: Set<String> = [
-            "version", "protocol", "pool", "route", "method", "status", "request", "purpose", "outcome", "sender", "state", "kind", "task", "table",
+            "version", "protocol", "pool", "route", "method", "status", "request", "purpose", "transport", "outcome", "sender", "state", "kind",
+            "task", "table",
         ]
         #expect(Set(MetricCatalogue.all.flatMap(\.labels)).isSubset(of: allowed))
     }

@@ -52,9 +52,11 @@ struct TestNode: Sendable {
 }
 
 /// Runs `body` beside a node that serves, and ends both.
-/// - Parameter operations: where the node looks for its figures; nil: in its database.
+/// - Parameters:
+///   - operations: where the node looks for its figures; nil: in its database.
+///   - more: further settings, by the names of their environment variables.
 func withTestNode(
-    roles: Node.Roles = .all, operations: Database? = nil, metrics: String = "127.0.0.1:0",
+    roles: Node.Roles = .all, operations: Database? = nil, metrics: String = "127.0.0.1:0", settings more: [String: String] = [:],
     _ body: @escaping @Sendable (TestNode) async throws -> Void
 ) async throws {
     try await withTestGateway(start: Date()) { test in
@@ -66,7 +68,7 @@ func withTestNode(
             environment: [
                 "GATEWAY_SERVER_LISTEN": "127.0.0.1:0", "GATEWAY_SERVER_METRICS_LISTEN": metrics, "GATEWAY_WHATSAPP_INITIAL_PREKEYS": "20",
                 "GATEWAY_DELIVERY_LOGINS_PER_SECOND": "100",
-            ])
+            ].merging(more) { $1 })
         let simulator = try await WhatsAppSimulator.start(logger: .silent)
         let workplace = Workplace(
             settings: settings, gateway: test.gateway, clock: DatabaseClock(database: test.gateway.databases.leases, logger: logger), cluster: nil,

@@ -125,6 +125,22 @@ import Testing
         #expect(writes.withLock { $0 } == 3)
     }
 
+    @Test(arguments: [false, true]) func `who has waited for a server that does not answer is told so, but not when it refused`(answers: Bool)
+        async throws
+    {
+        let gate = Gate()
+        let commits = GroupCommit<Int, Int>(maximum: 1, lanes: 1, patience: .zero) { items in
+            guard items == [0] else { return items.map { .success($0) } }
+            await gate.wait()
+            throw DatabaseError(.unavailable, sqlState: answers ? "53100" : nil)
+        }
+        let tickets = try (0..<4).map { try commits.enqueue($0) }
+        gate.open()
+        var codes: [DatabaseError.Code?] = []
+        for ticket in tickets { codes.append(try await databaseError { try await ticket.value() }?.code) }
+        #expect(codes == (answers ? [.unavailable, nil, nil, nil] : [.unavailable, .unavailable, .unavailable, .unavailable]))
+    }
+
     @Test func `cancelling takes a waiting item out, but never one that is being written`() async throws {
         let gate = Gate()
         let (began, signal) = AsyncStream.makeStream(of: Void.self)

@@ -36,6 +36,29 @@ import Testing
         #expect(try await databaseError { try await database.execute("after close", "SELECT 1") }?.code == .unavailable)
     }
 
+    @Test func `a connection that the server refuses is not preferred to one that is open`() async throws {
+        try await withDatabase { owner, test in
+            try await owner.executeOutsideTransaction("role", "CREATE ROLE \(test.name) LOGIN CONNECTION LIMIT 1")
+            let configuration = Database.Configuration(url: test.url(role: test.name), connections: 4, patience: .milliseconds(50))
+            let database = Database(configuration, logger: .silent)
+            try await database.execute("first", "SELECT 1")
+            // More at once than there are connections: whoever tries to open another one is told that there is none.
+            let refused = await withTaskGroup(of: Bool.self, returning: Int.self) { group in
+                for _ in 0..<8 {
+                    group.addTask {
+                        do { try await database.execute("crowd", "SELECT pg_sleep(0.05)", deadline: .seconds(60)) } catch { return true }
+                        return false
+                    }
+                }
+                return await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }
+            }
+            #expect(refused < 8)
+            for _ in 0..<50 { try await database.execute("after", "SELECT 1", deadline: .seconds(60)) }
+            await database.close()
+            try await owner.executeOutsideTransaction("role", "DROP ROLE \(test.name)")
+        }
+    }
+
     @Test func `a cancelled wait leaves the connection to others`() async throws {
         try await withDatabase(connections: 1) { database, _ in
             try await database.transaction { transaction in

@@ -108,7 +108,7 @@ import WhatsAppWire
         try await ClientRig.run { rig in
             try await rig.observer.until(.ready)
             let numbers = ["15550100301", "15550100302", "15550100303"]
-            var random = SeededRandom(seed)
+            let random = SeededRandom(seed)
             let plans = (0..<60).map { _ in (fails: random.next() % 4 == 0, yields: Int(random.next() % 40)) }
 
             let sent = await withTaskGroup(of: (Int, Bool).self) { group in

@@ -25,6 +25,8 @@ package struct Sealed: Sendable {
     static func webhookDescription(_ id: WebhookEndpoint.ID) -> Sealed { Sealed(.labels, "webhook_endpoints", "description_sealed", id.bytes) }
     static func webhookSecret(_ id: WebhookEndpoint.ID) -> Sealed { Sealed(.settings, "webhook_endpoints", "secret_sealed", id.bytes) }
     static func webhookPrevious(_ id: WebhookEndpoint.ID) -> Sealed { Sealed(.settings, "webhook_endpoints", "previous_sealed", id.bytes) }
+    static func channelAddress(_ id: AlertChannel.ID) -> Sealed { Sealed(.people, "alert_channels", "address_sealed", id.bytes) }
+    static func noticeSecret(_ id: AlertNotice.ID) -> Sealed { Sealed(.people, "alert_notices", "secret_sealed", id.bytes) }
     /// Not stored: where a reader of the log stands, in the client's hands.
     static let eventCursor = Sealed(.events, "events", "cursor", [])
     static func contact(_ kind: String, _ index: [UInt8]) -> Sealed { Sealed(.contacts, "contact_cache", "sealed", Array(kind.utf8) + [0] + index) }

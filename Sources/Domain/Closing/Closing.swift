@@ -2,6 +2,7 @@ package import Foundation
 import Logging
 import Postgres
 import Primitives
+import Secrets
 
 /// Closes an account for good, in steps that each commit and can be taken up by any node after a crash:
 /// keys refused and senders marked → owners unlink them (or patience ends) → data key destroyed → rows erased in every table → receipt.
@@ -175,16 +176,22 @@ package struct Closing: Sendable {
     /// From here on nothing sealed can be read, in the heap, in replicas, or by a node that still remembers: leases get a new epoch, so its
     /// writes change nothing.
     private func destroyKey(_ account: Account.ID, now: Date) async throws {
-        try await databases.api.transaction(Databases.accounts([account])) { transaction in
-            _ = try await transaction.commit(with: [
-                Statement("closing.fence", "UPDATE sender_leases SET epoch = epoch + 1 WHERE account_id = \(account)"),
-                Statement("closing.destroyKey", "DELETE FROM account_data_keys WHERE account_id = \(account)"),
-                Statement(
-                    "closing.keyDestroyed",
-                    """
-                    UPDATE closings SET step = 'erasing', counts = counts || '{"account_data_keys": 1}' WHERE account_id = \(account) AND step = 'unlinking'
-                    """),
-            ])
+        // What cannot be read any more is nobody's address either, and keeps no account from being closed.
+        var sealer: Sealer?
+        do { sealer = try await keys.sealer(for: account) } catch is AccountGone {} catch is SecretsFailure {} catch is KeyRingFailure {}
+        try await databases.api.transaction(Databases.accounts([account])) { [sealer] transaction in
+            let mails = try await Alerts.receiptMails(
+                account, sealer: sealer, gatewayKeys: keys.ring.gateway, random: random, in: transaction, now: now)
+            _ = try await transaction.commit(
+                with: mails + [
+                    Statement("closing.fence", "UPDATE sender_leases SET epoch = epoch + 1 WHERE account_id = \(account)"),
+                    Statement("closing.destroyKey", "DELETE FROM account_data_keys WHERE account_id = \(account)"),
+                    Statement(
+                        "closing.keyDestroyed",
+                        """
+                        UPDATE closings SET step = 'erasing', counts = counts || '{"account_data_keys": 1}' WHERE account_id = \(account) AND step = 'unlinking'
+                        """),
+                ])
         }
         keys.forget(account)
     }

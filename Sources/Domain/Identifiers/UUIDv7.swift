@@ -6,7 +6,8 @@ package enum UUIDv7 {
     /// 48 bits of milliseconds since 1970, then 74 random bits.
     package static func make(at now: Date, random: any RandomSource) -> UUID {
         var bytes = random.bytes(16)
-        let milliseconds = UInt64(max(0, now.timeIntervalSince1970 * 1000))
+        var milliseconds = UInt64(max(0, now.timeIntervalSince1970 * 1000))
+        if Sabotage.collidingIDs.isOn { (bytes, milliseconds) = ([UInt8](repeating: 0, count: 16), milliseconds & ~63) }
         for index in 0..<6 { bytes[index] = UInt8(truncatingIfNeeded: milliseconds >> UInt64(40 - 8 * index)) }
         bytes[6] = 0x70 | bytes[6] & 0x0F
         bytes[8] = 0x80 | bytes[8] & 0x3F

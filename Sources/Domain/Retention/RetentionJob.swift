@@ -28,6 +28,14 @@ enum RetentionJob: String, CaseIterable, Sendable {
     case deadDeliveries = "webhook_deliveries_dead"
     case webhookSecrets = "webhook_secrets"
     case eventReplays = "event_replays"
+    case telegramLinks = "telegram_links"
+    case emailVerifications = "email_verifications"
+    case sentNotices = "alert_notices_sent"
+    case deadNotices = "alert_notices_dead"
+    case alerts
+    case messageShares = "message_shares"
+    case telegramUpdates = "telegram_updates"
+    case receiptMails = "receipt_mails"
     case idempotency
     case revokedKeyLabels = "revoked_key_labels"
     case revokedKeys = "revoked_keys"
@@ -58,6 +66,12 @@ enum RetentionJob: String, CaseIterable, Sendable {
         case .stuckDeliveries, .doneDeliveries: sweepWebhooks(now.addingTimeInterval(-Webhooks.shownWhenDelivered))
         case .deadDeliveries: sweepWebhooks(now.addingTimeInterval(-Webhooks.shownWhenDead))
         case .publishedEvents, .eventSubscribers: sweepWebhooks(now.addingTimeInterval(-EventLog.lifetime))
+        case .telegramLinks, .emailVerifications, .receiptMails: sweepAlerts(now)
+        case .sentNotices: sweepAlerts(now.addingTimeInterval(-Alerts.shownWhenSent))
+        case .deadNotices: sweepAlerts(now.addingTimeInterval(-Alerts.shownWhenDead))
+        case .alerts: sweepAlerts(now.addingTimeInterval(-Alerts.lifetime))
+        case .messageShares: sweepAlerts(now.addingTimeInterval(-26 * 3_600))
+        case .telegramUpdates: sweepAlerts(now.addingTimeInterval(-3 * Self.day))
         case .revokedKeyLabels: sweep(now)
         case .revokedKeys: sweep(now.addingTimeInterval(-30 * Self.day))
         case .receipts: sweep(now.addingTimeInterval(-2 * Self.year))
@@ -72,6 +86,10 @@ enum RetentionJob: String, CaseIterable, Sendable {
         "SELECT gateway_sweep_webhooks(\(rawValue), \(before), \(Self.sweepLimit)) AS affected"
     }
 
+    private func sweepAlerts(_ before: Date) -> SQL {
+        "SELECT gateway_sweep_alerts(\(rawValue), \(before), \(Self.sweepLimit)) AS affected"
+    }
+
     private func sweepRouting(_ before: Date) -> SQL {
         "SELECT gateway_sweep_routing(\(rawValue), \(before), \(Self.sweepLimit)) AS affected"
     }
@@ -80,7 +98,7 @@ enum RetentionJob: String, CaseIterable, Sendable {
     var isPiecewise: Bool {
         switch self {
         case .idempotency, .wireIDs, .signalSessions, .signalIdentities, .unstored, .awaitedDevices, .senderRecipients, .publishedEvents,
-            .stuckDeliveries, .doneDeliveries, .deadDeliveries:
+            .stuckDeliveries, .doneDeliveries, .deadDeliveries, .sentNotices, .deadNotices, .alerts, .messageShares, .telegramUpdates:
             true
         default: false
         }

@@ -1,3 +1,5 @@
+import Alerting
+import Domain
 import Foundation
 import OutboundHTTP
 
@@ -63,6 +65,33 @@ struct Settings: Sendable {
         var requestsPerEndpoint: Int
     }
 
+    struct Alerts: Sendable {
+        struct Telegram: Sendable {
+            var token: TelegramToken
+            var endpoint: AlertEndpoint
+            /// nil: updates are asked for.
+            var webhook: TelegramWebhook?
+        }
+
+        struct Resend: Sendable {
+            var key: ResendKey
+            var endpoint: AlertEndpoint
+            var from: String
+            var requestsPerSecond: Int
+            /// What its webhook signs with; nil: it has none here.
+            var webhookSecret: String?
+        }
+
+        /// Whose channels hear of what concerns the whole gateway; nil: the only account, if there is one.
+        var operatorAccount: Account.ID?
+        /// Whether test senders count.
+        var includesTest: Bool
+        /// nil: there is no bot.
+        var telegram: Telegram?
+        /// nil: there is no e-mail.
+        var resend: Resend?
+    }
+
     struct Limits: Sendable {
         /// Requests a second; 0: no limit.
         var requestsPerKey: Int
@@ -92,6 +121,7 @@ struct Settings: Sendable {
     var whatsApp: WhatsApp
     var delivery: Delivery
     var webhooks: Webhooks
+    var alerts: Alerts
     var limits: Limits
     var sandbox: Sandbox
     var log: Log
@@ -154,6 +184,8 @@ struct Settings: Sendable {
         webhooks = Webhooks(
             policy: .allowing(networks: networks, schemes: allowsHTTP ? [.http, .https] : [.https]),
             requestsPerEndpoint: try reader.integer("webhooks.requests_per_endpoint", default: 8, in: 1...64))
+
+        alerts = try Self.alerts(&reader, publicURL: server.publicURL)
 
         limits = Limits(
             requestsPerKey: try reader.integer("limits.requests_per_second_per_key", default: 0, in: 0...100_000),

@@ -1,3 +1,5 @@
+import Alerting
+import Domain
 import Foundation
 import OutboundHTTP
 import TOMLKit
@@ -31,16 +33,17 @@ struct SettingsReader {
         lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         do {
             let table = try TOMLTable(string: text)
-            for key in table.keys {
-                guard let value = table[key] else { continue }
-                if let section = value.table {
-                    for inner in section.keys { values["\(key).\(inner)"] = section[inner].map(Self.value) ?? .other }
-                } else {
-                    values[key] = Self.value(value)
-                }
-            }
+            take(table, under: "")
         } catch let error as TOMLParseError {
             throw SettingsProblem(source: file, line: error.source.begin.line, key: "", reason: error.description)
+        }
+    }
+
+    /// A section in a section has a dot in its name, such as `alerts.telegram`.
+    private mutating func take(_ table: TOMLTable, under path: String) {
+        for key in table.keys {
+            guard let value = table[key] else { continue }
+            if let section = value.table { take(section, under: "\(path)\(key).") } else { values[path + key] = Self.value(value) }
         }
     }
 
@@ -126,6 +129,27 @@ struct SettingsReader {
         return text
     }
 
+    /// The address of somebody's API: https, or a place on this machine.
+    mutating func alertEndpoint(_ key: String, default fallback: String) throws -> AlertEndpoint {
+        let text = try string(key, default: fallback, nonEmpty: true)
+        do { return try AlertEndpoint(text) } catch {
+            throw problem(key, "must be an https:// URL, or an http:// URL of this machine: \(error.detail)")
+        }
+    }
+
+    /// What a file holds that nobody else may read; nil: the key names none.
+    mutating func secretFile(_ key: String) throws -> String? {
+        let path = try string(key, default: "")
+        guard !path.isEmpty else { return nil }
+        do { return try SecretFile.read(path) } catch { throw problem(key, "\(error.reason)") }
+    }
+
+    mutating func accountID(_ key: String) throws -> Account.ID? {
+        let text = try string(key, default: "")
+        guard !text.isEmpty else { return nil }
+        do { return try Account.ID(text: text) } catch { throw problem(key, "must be an account's id (acc_…), or empty") }
+    }
+
     mutating func networks(_ key: String) throws -> [IPNetwork] {
         let texts = try string(key, default: "").split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
         let networks = texts.compactMap { IPNetwork($0) }
@@ -157,11 +181,14 @@ struct SettingsReader {
             let allowed = siblings.isEmpty ? "there is no section [\(section)]" : "known keys: \(siblings.joined(separator: ", "))"
             throw problem(key, "is unknown; \(allowed)")
         }
-        let names = Set(known.map(Self.variable)).union(["GATEWAY_CONFIG"])
+        let names = Set(known.map(Self.variable)).union(Self.others)
         if let stray = environment.keys.filter({ $0.hasPrefix("GATEWAY_") && !names.contains($0) }).min() {
             throw SettingsProblem(source: "environment", line: nil, key: stray, reason: "overrides no key of gateway.toml")
         }
     }
+
+    /// Variables that override nothing: the file itself, and what clients in the same shell call their key and the gateway's address.
+    private static let others: Set<String> = ["GATEWAY_CONFIG", "GATEWAY_KEY", "GATEWAY_URL"]
 
     func problem(_ key: String, _ reason: String) -> SettingsProblem {
         if environment[Self.variable(key)] != nil {
@@ -184,8 +211,8 @@ struct SettingsReader {
 
     /// The line of a key, found by a scan: TOML tables do not remember where their keys stood.
     private func line(_ key: String) -> Int? {
-        let parts = key.split(separator: ".", maxSplits: 1)
-        let wantedSection = parts.count == 2 ? String(parts[0]) : ""
+        let parts = key.split(separator: ".")
+        let wantedSection = parts.dropLast().joined(separator: ".")
         let wantedKey = parts.last.map(String.init) ?? key
         var section = ""
         for (index, line) in lines.enumerated() {

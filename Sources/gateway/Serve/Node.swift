@@ -1,4 +1,5 @@
 import API
+import Alerting
 import Delivery
 import Domain
 import Foundation
@@ -60,9 +61,12 @@ struct Node {
                 notifications,
             ] as [any Service]
         let now: @Sendable () -> Date = { [clock = workplace.clock] in clock.now() }
+        let name = "node-\(Hex.encode(SystemRandom().bytes(8)))"
+        let alerting = try AlertingParts(workplace.settings, observation: observation)
+        services += alerting.clients as [any Service]
         if roles.contains(.engine) {
             let sessions = SenderSessions(
-                gateway: gateway, node: "node-\(Hex.encode(SystemRandom().bytes(8)))", configuration: try sessionSettings(),
+                gateway: gateway, node: name, configuration: try sessionSettings(),
                 notifications: notifications, now: now, logger: logger)
             services.append(sessions)
             services.append(
@@ -79,12 +83,16 @@ struct Node {
             services.append(
                 WebhookService(
                     gateway: gateway, http: http, perEndpoint: workplace.settings.webhooks.requestsPerEndpoint, now: now, logger: logger))
+            services.append(
+                AlertingService(
+                    gateway: gateway, alerting.configuration(workplace.settings, node: name), now: now, tried: observation.measurements.noticeTried,
+                    logger: logger))
         }
         if roles.contains(.cron) { services.append(CronService(gateway: gateway, now: now, logger: logger)) }
         if let address = workplace.settings.server.metrics {
             services.append(observation.server((address.host, address.port), onListening: onMetrics))
         }
-        if roles.contains(.api) { services.append(webServer(observation, now: now, onListening: onListening)) }
+        if roles.contains(.api) { services.append(webServer(observation, alerting, now: now, onListening: onListening)) }
         services.append(observation.readiness)
         var configurations = services.map { ServiceGroupConfiguration.ServiceConfiguration(service: $0) }
         configurations += others.map {
@@ -100,7 +108,8 @@ struct Node {
     }
 
     private func webServer(
-        _ observation: Observation, now: @escaping @Sendable () -> Date, onListening: @escaping @Sendable (Int) async -> Void
+        _ observation: Observation, _ alerting: AlertingParts, now: @escaping @Sendable () -> Date,
+        onListening: @escaping @Sendable (Int) async -> Void
     ) -> some Service {
         let router = Hummingbird.Router(context: WebContext.self)
         router.add(middleware: observation.requests)
@@ -109,8 +118,9 @@ struct Node {
             perKey: settings.limits.requestsPerKey, perAccount: settings.limits.requestsPerAccount, burstSeconds: settings.limits.burstSeconds)
         Routes(
             gateway: workplace.gateway, maximumBody: settings.server.maximumBody, limits: limits, behindProxy: settings.server.behindProxy,
-            now: now
+            alerts: AlertSetup(telegramBot: { [alerting] in await alerting.telegram?.desk.userName }, sendsEmail: alerting.resend != nil), now: now
         ).add(to: router) { [readiness = observation.readiness] in await readiness.codes }
+        AlertHooks(gateway: workplace.gateway, parts: alerting, now: now, logger: workplace.logger).add(to: router)
         DocsRoutes.add(to: router)
         return Application(
             router: router,

@@ -1,5 +1,7 @@
+import Alerting
 import ArgumentParser
 import Domain
+import Fakes
 import Foundation
 import Logging
 import Metrics
@@ -19,30 +21,33 @@ struct SandboxCommand: AsyncParsableCommand {
     var once = false
 
     func run() async throws {
-        let settings = try options.settings { environment in
+        var settings = try options.settings { environment in
             environment.merging([
                 "GATEWAY_DATA_DIR": FileManager.default.currentDirectoryPath + "/.build/sandbox", "GATEWAY_DELIVERY_LOGINS_PER_SECOND": "100",
-                "GATEWAY_WEBHOOKS_ALLOW_HTTP": "true", "GATEWAY_WEBHOOKS_ALLOW_NETWORKS": "127.0.0.0/8, ::1",
+                "GATEWAY_ALERTS_INCLUDE_TEST": "true", "GATEWAY_WEBHOOKS_ALLOW_HTTP": "true", "GATEWAY_WEBHOOKS_ALLOW_NETWORKS": "127.0.0.0/8, ::1",
             ]) { given, _ in given }
         }
         let logger = options.logger(settings)
         var simulatorSettings = WhatsAppSimulator.Configuration()
         simulatorSettings.port = settings.sandbox.port
         let simulator = try await WhatsAppSimulator.start(configuration: simulatorSettings, logger: logger)
+        let fakes = once ? SandboxFakes() : try await SandboxFakes.start(for: &settings)
         let registry = MetricRegistry(MetricCatalogue.all)
         MetricsSystem.bootstrap(registry)
         let workplace = try await Workplace.open(settings, logger: logger)
         let node = Node(workplace: workplace, roles: .all, simulator: (simulator.webSocketURL, simulator.rootKey), registry: registry)
-        let demo = SandboxDemo(workplace: workplace, simulator: simulator, senders: settings.sandbox.senders, once: once)
+        let demo = SandboxDemo(workplace: workplace, simulator: simulator, fakes: fakes, senders: settings.sandbox.senders, once: once)
         do {
             try await node.run(
                 others: [demo], onMetrics: { port in demo.showsMetrics(on: port) }, onListening: { port in demo.listening(on: port) })
         } catch let failure as Failure {
             try await workplace.close()
             await simulator.stop()
+            await fakes.stop()
             throw failure
         }
         try await workplace.close()
         await simulator.stop()
+        await fakes.stop()
     }
 }

@@ -13,14 +13,16 @@ actor SandboxDemo: Service {
 
     private let workplace: Workplace
     private let simulator: WhatsAppSimulator
+    private let fakes: SandboxFakes
     private let senders: Int
     private let once: Bool
     private let port = AsyncStream<Int>.makeStream()
     private let metricsPort = AsyncStream<Int>.makeStream()
 
-    init(workplace: Workplace, simulator: WhatsAppSimulator, senders: Int, once: Bool) {
+    init(workplace: Workplace, simulator: WhatsAppSimulator, fakes: SandboxFakes = SandboxFakes(), senders: Int, once: Bool) {
         self.workplace = workplace
         self.simulator = simulator
+        self.fakes = fakes
         self.senders = senders
         self.once = once
     }
@@ -82,6 +84,8 @@ actor SandboxDemo: Service {
               docs         http://127.0.0.1:\(port)/docs      description: /openapi.yaml
               metrics      \(operators)
               simulator    \(simulator.controlURL)      what devices received: /control/received
+              alerts       \(fakes.telegram.map { "\($0.url)      what the bot wrote: /control/messages; write to it: /control/say" } ?? "your own bot")
+              e-mails      \(fakes.resend.map { "\($0.url)      what was sent: /control/mails" } ?? "over your own Resend account")
 
               export GATEWAY_KEY=\(key.secret)
 

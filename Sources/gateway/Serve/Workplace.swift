@@ -53,9 +53,12 @@ struct Workplace: Sendable {
         try makeDirectory(settings.dataDirectory)
         let place = try await Place.find(settings, logger: logger)
         do {
+            // What one pool has learned of the server, such as that it is an old primary, all others know too.
+            let lineage = Lineage()
             func database(_ url: String, _ connections: Int, _ name: String) -> Database {
                 Database(
-                    Database.Configuration(url: url, connections: connections, name: "gateway-\(name)", pooler: settings.database.usesPooler),
+                    Database.Configuration(
+                        url: url, connections: connections, name: "gateway-\(name)", pooler: settings.database.usesPooler, lineage: lineage),
                     logger: logger)
             }
             let owner = database(place.owner, 1, "migrator")
@@ -75,7 +78,8 @@ struct Workplace: Sendable {
             return Workplace(
                 settings: settings, gateway: gateway, clock: clock, cluster: place.cluster, owner: owner,
                 operations: database(place.engine, 1, "operations"), logger: logger,
-                listenConfiguration: Database.Configuration(url: place.listen, connections: 1, name: "gateway-hints", pooler: false))
+                listenConfiguration: Database.Configuration(url: place.listen, connections: 1, name: "gateway-hints", pooler: false, lineage: lineage)
+            )
         } catch {
             try await place.cluster?.stop()
             throw error

@@ -69,7 +69,7 @@ struct Doctor: Sendable {
 
     private static let databaseChecks = [
         "database", "logins", "migrations", "keys", "sealed row", "clock", "queue", "hourly job", "contact cache", "partitions", "senders",
-        "client version", "webhooks",
+        "client version", "webhooks", "operator",
     ]
 
     private func databaseChecks() async -> [HealthCheck] {
@@ -116,7 +116,10 @@ struct Doctor: Sendable {
         found.append(await DatabaseChecks.migrations(owner))
         let (keys, ring) = await keys(owner)
         found.append(keys)
-        if let ring { found.append(await sealedRow(databases, ring)) }
+        if let ring {
+            found.append(await sealedRow(databases, ring))
+            found.append(await AlertChecks(settings: settings.alerts).operatorAccount(Gateway(databases: databases, keyRing: ring, logger: logger)))
+        }
         found.append(await DatabaseChecks.clock(databases.engine))
         do {
             let figures = try await Operations(database: databases.engine).figures(now: Date(), deadline: .seconds(20))
@@ -172,7 +175,7 @@ struct Doctor: Sendable {
     // MARK: Network
 
     private func networkChecks() async -> [HealthCheck] {
-        guard let egress else { return ["dns", "egress"].map { .skipped($0, "not asked for") } }
-        return await egress.run()
+        guard let egress else { return (["dns", "egress"] + AlertChecks.names).map { .skipped($0, "not asked for") } }
+        return await egress.run() + AlertChecks(settings: settings.alerts).reach()
     }
 }

@@ -85,6 +85,11 @@ final class Measurements: Sendable {
     func unanswered(isTest: Bool) { (isTest ? unanswered.test : unanswered.live).increment() }
     func received(after time: Duration) { receipts.record(duration: time) }
 
+    /// A notice of an alert was tried.
+    func noticeTried(transport: String, outcome: String) {
+        Counter(label: "gateway_alert_notices_total", dimensions: [("transport", transport), ("outcome", outcome)], factory: factory).increment()
+    }
+
     /// For `HTTPClient.Configuration.finished`.
     /// - Parameter purpose: a word of ours, such as `webhook`.
     func outbound(_ purpose: String) -> @Sendable (HTTPClient.Outcome) -> Void {

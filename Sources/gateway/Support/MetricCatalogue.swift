@@ -18,6 +18,9 @@ enum MetricCatalogue {
         MetricDefinition("gateway_build_info", .gauge, "Always 1; the labels say which release this is.", labels: ["version", "protocol"]),
         MetricDefinition("gateway_database_up", .gauge, "1 if the database answered the last look at it, else 0."),
         MetricDefinition("gateway_database_look_seconds", .gauge, "How long that look took, in seconds."),
+        MetricDefinition(
+            "gateway_database_snapshot_age_transactions", .gauge,
+            "How many transactions ago the oldest snapshot was taken that keeps old rows from being removed; a long one slows every queue down."),
         MetricDefinition("gateway_database_connections", .gauge, "Connections of this process that may be open.", labels: ["pool"]),
         MetricDefinition("gateway_database_connections_busy", .gauge, "Of these, those in use.", labels: ["pool"]),
         MetricDefinition("gateway_database_waiting", .gauge, "Callers that wait for a connection.", labels: ["pool"]),
@@ -29,10 +32,10 @@ enum MetricCatalogue {
 
     private static let requests: [MetricDefinition] = [
         MetricDefinition(
-            "gateway_http_requests_total", .counter, "Requests to the API that were answered.", labels: ["route", "method", "status"], limit: 512),
+            "gateway_http_requests_total", .counter, "Requests to the API that were answered.", labels: ["route", "method", "status"], limit: 1_024),
         MetricDefinition(
             "gateway_http_request_seconds", .histogram(bounds: quick), "From a request's head to the head of its answer, in seconds.",
-            labels: ["route", "method"], limit: 128),
+            labels: ["route", "method"], limit: 256),
         MetricDefinition("gateway_http_requests_running", .gauge, "Requests to the API that are being answered."),
         MetricDefinition(
             "gateway_accept_seconds", .histogram(bounds: quick),
@@ -81,6 +84,8 @@ enum MetricCatalogue {
         MetricDefinition(
             "gateway_webhooks_oldest_seconds", .gauge, "How long the oldest webhook delivery waits that is due, in seconds; 0: none does."),
         MetricDefinition("gateway_webhooks_dead", .gauge, "Webhook deliveries that were given up in the last 24 hours."),
+        MetricDefinition(
+            "gateway_alert_notices_total", .counter, "Notices of alerts that were tried, by transport and outcome.", labels: ["transport", "outcome"]),
         MetricDefinition("gateway_contacts_cached", .gauge, "Rows of the contact cache, which is emptied every hour."),
         MetricDefinition("gateway_contacts_oldest_seconds", .gauge, "Age of its oldest row in seconds; 0: it is empty."),
         MetricDefinition(

@@ -20,6 +20,8 @@ final class Observation: Sendable {
         var isUp: Bool
         /// nil: it could not be read, or not in time.
         var figures: Operations.Figures?
+        /// How many transactions old the oldest snapshot is.
+        var snapshotAge: Int?
         var took: Duration
     }
 
@@ -50,6 +52,7 @@ final class Observation: Sendable {
                 try await database.execute("operations.ping", "SELECT 1 AS up", deadline: .seconds(2))
                 look.isUp = true
                 look.figures = try await operations.figures(now: clock.now())
+                look.snapshotAge = try await operations.snapshotAge()
                 look.took = start.duration(to: .now)
                 try await receipts.look(operations, measurements)
             } catch {
@@ -178,6 +181,7 @@ final class Observation: Sendable {
             Sample("gateway_database_up", [], look.isUp ? 1 : 0),
             Sample("gateway_database_look_seconds", [], look.took / .seconds(1)),
         ]
+        if let age = look.snapshotAge { samples.append(Sample("gateway_database_snapshot_age_transactions", [], Double(age))) }
         guard let figures = look.figures else { return samples }
         func add(_ name: String, _ values: [String] = [], _ value: Double) { samples.append(Sample(name, values, value)) }
         for state in ["scheduled", "hold", "accepted", "prepared", "on_wire"] {

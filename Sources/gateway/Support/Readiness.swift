@@ -2,7 +2,7 @@ import Postgres
 import ServiceLifecycle
 import Synchronization
 
-/// Whether this process should get requests, as codes: `database_unavailable`, `stopping`. No code: it is ready.
+/// Whether this process should get requests, as codes: `database_unavailable`, `database_read_only`, `stopping`. No code: it is ready.
 /// It stands last in the service group, so that it is the first to hear of a shutdown.
 final class Readiness: Service, Sendable {
     private let database: Database
@@ -20,7 +20,10 @@ final class Readiness: Service, Sendable {
             var codes: [String] = []
             if isStopping.withLock({ $0 }) { codes.append("stopping") }
             do {
-                try await database.execute("ready", "SELECT 1 AS ready", deadline: .seconds(2))
+                let refuses = try await database.queryOne(
+                    "ready", "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' AS refuses", deadline: .seconds(2)
+                ) { try $0.column("refuses", as: Bool.self) }
+                if refuses != false { codes.append("database_read_only") }
             } catch {
                 codes.append("database_unavailable")
             }

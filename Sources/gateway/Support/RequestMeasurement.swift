@@ -13,8 +13,6 @@ struct RequestMeasurement: RouterMiddleware {
     func handle(
         _ request: Request, context: WebContext, next: (Request, WebContext) async throws -> Response
     ) async throws -> Response {
-        var context = context
-        context.adoptRequestID(of: request)
         let start = ContinuousClock.now
         measurements.runningRequests.increment()
         defer { measurements.runningRequests.decrement() }
@@ -24,6 +22,8 @@ struct RequestMeasurement: RouterMiddleware {
         context.logger.debug(
             "request answered",
             metadata: [
+                // The caller's own, where it was taken over.
+                "request.id": "\(response.headers[.requestID] ?? context.requestID)",
                 "route": "\(Measurements.route(context.endpointPath))", "status": "\(response.status.code)", "duration_ms": "\(took.milliseconds)",
                 "message.id": "\(Self.message(in: response) ?? "none")",
             ])

@@ -54,7 +54,7 @@ extension ProcessFault {
 extension World {
     /// What every gateway here is told besides its own directory and port.
     var nodeSettings: [String: String] {
-        get throws { try Self.settings(plan, directory, database) }
+        get throws { try Self.settings(plan, directory, front) }
     }
 
     /// How many lines of the nodes' logs hold a text.

@@ -39,9 +39,11 @@ struct Caller: Sendable {
         while clock.now < end {
             let node = world.nodes[turn % world.nodes.count]
             turn += 1
+            let start = clock.now
             let answer = try? await HTTP.request(
                 method, node.baseURL + path, key: key, idempotencyKey: idempotencyKey, json: json, timeout: patience)
             world.answers.count(answer?.status ?? 0)
+            world.tries.add(Tries.Try(status: answer?.status ?? 0, retryAfter: answer?.retryAfter, began: start, took: clock.now - start))
             if let answer {
                 let code = answer.body["code"] as? String
                 if answer.status < 500, takesThrottling || answer.status != 429, code != "idempotency_in_progress" {

@@ -46,6 +46,11 @@ final class Ledger: Sendable {
 
     /// A text that is posted but that nobody waits for.
     func ignore(_ text: String) { ignored.withLock { _ = $0.insert(text) } }
+    /// What was posted is not counted on any more.
+    func giveUp(_ nonce: String) {
+        entries.withLock { _ = $0.removeValue(forKey: nonce) }
+        ignore(nonce)
+    }
     func isIgnored(_ text: String) -> Bool { ignored.withLock { $0.contains(text) } }
 
     func entry(_ nonce: String) -> Entry? { entries.withLock { $0[nonce] } }

@@ -5,9 +5,15 @@ import Synchronization
 
 extension World {
     /// Posts messages at a steady rate to all nodes while `body` runs. A message that no node takes within a minute ends the proof.
-    func underLoad<Result: Sendable>(perSecond: Int, _ body: @Sendable () async throws -> Result) async throws -> Result {
+    /// - Parameter patience: how long one try may take, in seconds.
+    func underLoad<Result: Sendable>(
+        perSecond: Int, patience: Double = 2, lanes most: Int = 32, _ body: @Sendable () async throws -> Result
+    ) async throws -> Result {
         let end = Ending()
-        let lanes = min(32, max(4, perSecond / 4))
+        let lanes = min(most, max(4, perSecond / 4))
+        var caller = Caller(self)
+        caller.patience = patience
+        let client = caller
         return try await withThrowingTaskGroup(of: Void.self) { group in
             for lane in 0..<lanes {
                 group.addTask {
@@ -16,7 +22,7 @@ extension World {
                     while !end.isSet {
                         try await clock.sleep(until: next)
                         next = max(next, clock.now - .seconds(1)).advanced(by: .seconds(Double(lanes) / Double(perSecond)))
-                        try await Caller(self).post(self.anyRecipient())
+                        try await client.post(self.anyRecipient())
                     }
                 }
             }

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// The nonces of one cell, in the order of their posts.
+/// Texts in the order in which they came, such as the nonces of one cell.
 final class Nonces: Sendable {
     private let list = Mutex<[String]>([])
 

@@ -30,16 +30,16 @@ final class SharedDatabase: Sendable {
             Database.Configuration(url: cluster.connectionString(), connections: 2, name: "proof", patience: .seconds(30)), logger: logger)
     }
 
-    /// What a gateway must be told to use it.
-    var gatewaySettings: [String: String] {
-        cluster.withLock { cluster in
-            [
-                "GATEWAY_DATABASE_URL": cluster.connectionString(role: "gateway_api"),
-                "GATEWAY_DATABASE_ENGINE_URL": cluster.connectionString(role: "gateway_engine"),
-                "GATEWAY_DATABASE_CRON_URL": cluster.connectionString(role: "gateway_cron"),
-                "GATEWAY_DATABASE_MIGRATOR_URL": cluster.connectionString(),
-            ]
-        }
+    /// Where a login connects by the server's own socket.
+    func address(_ role: String) -> String { cluster.withLock { $0.connectionString(role: role) } }
+
+    /// The server's socket, its files, and what it wrote to its log.
+    var socket: String { directory + "/socket/.s.PGSQL.5432" }
+    var files: String { directory + "/postgres" }
+    var log: String {
+        let folder = files + "/log"
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        return names.sorted().compactMap { try? String(contentsOfFile: "\(folder)/\($0)", encoding: .utf8) }.joined()
     }
 
     /// Reads rows; asks again while the server is away, for half a minute.
@@ -62,10 +62,18 @@ final class SharedDatabase: Sendable {
     }
 
     /// kill -9 of the server's first process, which takes all others with it.
-    func kill() throws {
+    func kill() throws { try signal(SIGKILL) }
+
+    /// To the server's first process.
+    func signal(_ number: Int32) throws {
         guard let process = cluster.withLock({ $0.processID }) else { throw ProofFailure("PostgreSQL is not running") }
-        Glibc.kill(process, SIGKILL)
+        Glibc.kill(process, number)
     }
+
+    var isRunning: Bool { cluster.withLock { $0.processID } != nil }
+
+    /// Ends the server in good order; `restart()` goes on.
+    func stop() async throws { try await cluster.withLock { $0 }.stop() }
 
     /// Starts the server again after `kill()`; returns when it has recovered and accepts connections.
     func restart() async throws {

@@ -23,11 +23,17 @@ final class World: Sendable {
         var hasShortLeases = true
         /// Nil: the one that was built with this program.
         var binary: String?
+        /// How the gateways reach the database.
+        var front = DatabaseFront.Kind.socket
+        /// The database has a small disk of its own, of so many MiB.
+        var databaseDisk: Int?
     }
 
     let plan: Plan
     let directory: String
     let database: SharedDatabase
+    /// What stands between gateways and database.
+    let front: DatabaseFront
     let simulator: WhatsAppSimulator
     let nodes: [GatewayProcess]
     /// A test key of the account.
@@ -37,6 +43,8 @@ final class World: Sendable {
     let ledger = Ledger()
     /// Every answer of the API, by status; 0: none.
     let answers = Tally()
+    /// Every try to get one.
+    let tries = Tries()
     private let serial = Mutex(0)
     private let spares = Mutex<[String]>([])
     /// The senders that were paired at the beginning.
@@ -54,18 +62,23 @@ final class World: Sendable {
         logger.logLevel = .critical
         let simulator = try await WhatsAppSimulator.start(logger: logger)
         let database: SharedDatabase
+        let front: DatabaseFront
+        let disk = plan.databaseDisk.map { SmallDisk(at: directory + "/db", mebibytes: $0) }
         do {
+            try await disk?.mount()
             // Two nodes more than usual may be there for a moment, each with some twenty connections.
             let settings = ["max_connections": "200"].merging(plan.databaseSettings) { $1 }
             database = try await SharedDatabase.open(directory: directory + "/db", settings: settings, logger: logger)
+            front = try await DatabaseFront.open(plan.front, to: database, directory: directory)
         } catch {
             await simulator.stop()
+            await disk?.unmount()
             await watch.end()
             throw error
         }
         var nodes: [GatewayProcess] = []
         do {
-            let settings = try settings(plan, directory, database)
+            let settings = try settings(plan, directory, front)
             nodes = try (0..<plan.nodes).map { number in
                 let home = "\(directory)/node-\(number)"
                 try FileManager.default.createDirectory(atPath: home, withIntermediateDirectories: true)
@@ -73,22 +86,24 @@ final class World: Sendable {
                     binary: plan.binary ?? binary, dataDirectory: home, port: try LoopbackPort.free(), simulator: simulator.webSocketURL,
                     settings: settings)
             }
-            let world = try await World(plan, directory, database, simulator, nodes)
+            let world = try await World(plan, directory, database, front, simulator, nodes)
             let (result, isClean) = try await body(world)
-            await end(nodes, database, simulator)
+            await end(nodes, database, front, simulator)
+            await disk?.unmount()
             await watch.end()
             if isClean { try FileManager.default.removeItem(atPath: directory) } else { say("data and logs: \(directory)") }
             return result
         } catch {
-            await end(nodes, database, simulator)
+            await end(nodes, database, front, simulator)
+            await disk?.unmount()
             await watch.end()
             say("data and logs: \(directory)")
             throw error
         }
     }
 
-    static func settings(_ plan: Plan, _ directory: String, _ database: SharedDatabase) throws -> [String: String] {
-        var settings = database.gatewaySettings
+    static func settings(_ plan: Plan, _ directory: String, _ front: DatabaseFront) throws -> [String: String] {
+        var settings = front.gatewaySettings
         settings["GATEWAY_SECRETS_KEY_DIRECTORY"] = directory + "/keys"
         settings["GATEWAY_DELIVERY_LOGINS_PER_SECOND"] = "100"
         settings["GATEWAY_WHATSAPP_INITIAL_PREKEYS"] = "20"
@@ -102,21 +117,26 @@ final class World: Sendable {
         return settings
     }
 
-    private static func end(_ nodes: [GatewayProcess], _ database: SharedDatabase, _ simulator: WhatsAppSimulator) async {
+    private static func end(
+        _ nodes: [GatewayProcess], _ database: SharedDatabase, _ front: DatabaseFront, _ simulator: WhatsAppSimulator
+    ) async {
         for node in nodes { node.signal(SIGCONT) }
         await withTaskGroup(of: Void.self) { group in
             for node in nodes { group.addTask { await node.kill() } }
         }
+        await front.stop()
         do { try await database.close() } catch { say("PostgreSQL was not stopped: \(error)") }
         await simulator.stop()
     }
 
     private init(
-        _ plan: Plan, _ directory: String, _ database: SharedDatabase, _ simulator: WhatsAppSimulator, _ nodes: [GatewayProcess]
+        _ plan: Plan, _ directory: String, _ database: SharedDatabase, _ front: DatabaseFront, _ simulator: WhatsAppSimulator,
+        _ nodes: [GatewayProcess]
     ) async throws {
         self.plan = plan
         self.directory = directory
         self.database = database
+        self.front = front
         self.simulator = simulator
         self.nodes = nodes
         guard let account = try await nodes[0].verb(["account", "create", "Proof"])["id"] as? String else {

@@ -85,7 +85,9 @@ extension TestGateway {
         if let account { id = account } else { id = try await gateway.accounts.create(name: "Toko", now: now).id }
         let sender = try await gateway.senders.create(account: id, label: label, test: true, now: now)
         _ = try await gateway.pairing.request(sender: sender.id, account: id, now: now)
-        guard let owner = try await gateway.leases.acquire(node: node, limit: 100).first(where: { $0.owner.sender == sender.id })?.owner else {
+        // Leases go by the database's own clock, and a test may stand still for longer than one lasts by default.
+        let leased = try await gateway.leases.acquire(node: node, limit: 100, ttl: .seconds(36_000))
+        guard let owner = leased.first(where: { $0.owner.sender == sender.id })?.owner else {
             throw TestFailure("the new sender's lease could not be taken")
         }
         let number = try E164(digits: "6281200000001")

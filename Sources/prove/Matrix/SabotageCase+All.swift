@@ -26,7 +26,12 @@ extension SabotageCase {
     private static let guards = [
         SabotageCase(
             name: "double-claim", what: "a claimed message can be claimed again",
-            edits: [Edit("outbox.claim", "b.state = 'accepted'", "b.state IN ('accepted', 'prepared')")], trial: .traffic),
+            edits: [
+                Edit("outbox.claim", "b.state = 'accepted'", "b.state IN ('accepted', 'prepared')"),
+                // That it was claimed before keeps it from being claimed beside others, too.
+                Edit("outbox.claim", "AND b.claims ", "AND 0 * b.claims "),
+            ],
+            trial: .traffic),
         SabotageCase(
             name: "forget-claims", what: "nobody gives back what a dead process had claimed",
             edits: [

@@ -107,7 +107,7 @@ let package = Package(
 
         // Evidence.
         room("Conformance", ["Primitives", "SignalProtocol", "WhatsAppWire", protobuf]),
-        room("Proof", ["Simulator"] + nio),
+        room("Proof", ["Fakes", "Simulator"] + nio),
         room("Simulation", ["Domain", "Sessions", "WhatsApp"]),
         .executableTarget(
             name: "prove",
@@ -120,7 +120,8 @@ let package = Package(
         .executableTarget(
             name: "Benchmarks",
             dependencies: [
-                "Proof", "Primitives", "Simulator", "Postgres", "Domain", "SignalProtocol", "WhatsAppWire", hummingbird, logging, lifecycle,
+                "Proof", "Primitives", "Simulator", "Postgres", "Domain", "OutboundHTTP", "SignalProtocol", "WhatsAppWire", hummingbird, logging,
+                lifecycle,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ],

@@ -186,15 +186,13 @@ package struct AlertingService: Service {
                 try await body()
                 last = nil
             } catch {
-                let code = Self.code(of: error)
+                let code = DatabaseError.code(of: error)
                 if code != last, !Task.isCancelled { logger.warning("\(trouble)", metadata: ["error.code": "\(code)"]) }
                 last = code
             }
             do { try await ContinuousClock().sleep(for: pause) } catch { return }
         }
     }
-
-    static func code(of error: any Error) -> String { (error as? DatabaseError)?.description ?? "\(type(of: error))" }
 
     /// Lower-case letters, digits and underscores: what a row may hold.
     static func shortCode(of error: any Error) -> String {

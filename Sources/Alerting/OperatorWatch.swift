@@ -147,7 +147,7 @@ final class OperatorWatch: Sendable {
                     account: known.account, from: episode.from, to: episode.to, code: episode.code, told: episode.told, now: time)
             } catch {
                 // The next look tries again.
-                logger.warning("database trouble could not be recorded", metadata: ["error.code": "\(AlertingService.code(of: error))"])
+                logger.warning("database trouble could not be recorded", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
                 return
             }
         }
@@ -170,7 +170,7 @@ final class OperatorWatch: Sendable {
             }
         } catch {
             // What was known stays: this may be the beginning of the trouble.
-            logger.debug("operator's channels could not be read", metadata: ["error.code": "\(AlertingService.code(of: error))"])
+            logger.debug("operator's channels could not be read", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
         }
     }
 }

@@ -1,4 +1,3 @@
-import Glibc
 import Postgres
 import Proof
 import Simulator
@@ -37,12 +36,12 @@ struct AcceptBenchmark {
     }
 
     private func measure(_ gateway: GatewayProcess, key: String, _ cluster: EmbeddedCluster) async throws -> Results {
-        let echoPort = try LoopbackPort.free()
-        let log = "\(bench.folder)/echo.log"
-        let echo = try ChildProcess(try ownPath(), ["echo", "--port", "\(echoPort)"], output: log)
+        try await bench.withEcho { try await measure(gateway, key: key, cluster, echoPort: $0) }
+    }
+
+    private func measure(_ gateway: GatewayProcess, key: String, _ cluster: EmbeddedCluster, echoPort: Int) async throws -> Results {
         let database = Database(Database.Configuration(url: cluster.connectionString(), connections: 1, name: "bench"), logger: bench.logger)
         do {
-            try await echo.waitUntilReady(port: echoPort, log: log)
             let wrk = try Wrk(script: bench.script, folder: bench.folder)
             let pgbench = try Pgbench(cluster: cluster, folder: bench.folder)
             try await pgbench.makeTable(database)
@@ -65,11 +64,9 @@ struct AcceptBenchmark {
             results.batches = try await measureBatches(wrk, gateway, key: key, cluster)
             try await pgbench.dropTable(database)
             await database.close()
-            await echo.stop()
             return results
         } catch {
             await database.close()
-            await echo.stop()
             throw error
         }
     }
@@ -144,11 +141,5 @@ struct AcceptBenchmark {
     private func addRefusals(_ load: Load, to table: inout Table) {
         for (status, count) in load.refusals.sorted(by: { $0.key < $1.key }) { table.add("    answered \(status)", Double(count)) }
         if load.unanswered > 0 { table.add("    without answer", Double(load.unanswered)) }
-    }
-
-    private func ownPath() throws -> String {
-        guard let path = realpath("/proc/self/exe", nil) else { throw BenchmarkFailure("cannot find this program") }
-        defer { free(path) }
-        return String(cString: path)
     }
 }

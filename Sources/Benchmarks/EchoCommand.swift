@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import Hummingbird
 import Logging
+import Proof
 import ServiceLifecycle
 
 /// `Benchmarks echo`: a bare Hummingbird server that decodes the JSON of a message and encodes it again. The ceiling of `POST /v1/messages`.
@@ -52,6 +53,26 @@ private struct ParentWatch: Service {
             while getppid() == parent {
                 do { try await ContinuousClock().sleep(for: .seconds(1)) } catch { return }
             }
+        }
+    }
+}
+
+extension Workbench {
+    /// Has a bare echo running, in a process of its own, while `body` runs with its port.
+    func withEcho<Result: Sendable>(_ body: (Int) async throws -> Result) async throws -> Result {
+        guard let path = realpath("/proc/self/exe", nil) else { throw BenchmarkFailure("cannot find this program") }
+        defer { free(path) }
+        let port = try LoopbackPort.free()
+        let log = "\(folder)/echo.log"
+        let echo = try ChildProcess(String(cString: path), ["echo", "--port", "\(port)"], output: log)
+        do {
+            try await echo.waitUntilReady(port: port, log: log)
+            let result = try await body(port)
+            await echo.stop()
+            return result
+        } catch {
+            await echo.stop()
+            throw error
         }
     }
 }

@@ -6,7 +6,7 @@ import ServiceLifecycle
 
 /// `Benchmarks run`: everything in one run, one table.
 struct RunCommand: AsyncParsableCommand {
-    enum Part: String, CaseIterable, ExpressibleByArgument, Sendable { case routing, wire, accept, delivery, fairness, idle }
+    enum Part: String, CaseIterable, ExpressibleByArgument, Sendable { case routing, wire, outgoing, accept, delivery, fairness, idle }
 
     static let configuration = CommandConfiguration(commandName: "run", abstract: "Measures everything and prints one table.")
 
@@ -91,6 +91,7 @@ private actor Suite: Service {
                     switch part {
                     case .routing: try RoutingBenchmark(bench: bench).run(into: &table)
                     case .wire: try WireBenchmark(bench: bench).run(into: &table)
+                    case .outgoing: try await OutboundBenchmark(bench: bench).run(into: &table)
                     case .accept: try await AcceptBenchmark(bench: bench).run(into: &table)
                     case .delivery: try await EndToEndBenchmark(bench: bench).run(into: &table)
                     case .fairness: try await FairnessBenchmark(bench: bench).run(into: &table)

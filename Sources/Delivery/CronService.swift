@@ -1,6 +1,7 @@
 package import Domain
 package import Foundation
 package import Logging
+import Postgres
 package import ServiceLifecycle
 
 /// Runs the hourly job at the start of every hour, and at once when the last run is older than an hour.
@@ -35,7 +36,7 @@ package struct CronService: Service {
             let runs = try await gateway.retention.runHourly(now: now())
             logger.info("hourly job ran", metadata: ["jobs": "\(runs.count)", "failed": "\(runs.count { !$0.succeeded })"])
         } catch {
-            logger.error("hourly job failed", metadata: ["error.code": "\(DeliveryService.code(of: error))"])
+            logger.error("hourly job failed", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
         }
     }
 }

@@ -84,7 +84,7 @@ package struct DeliveryService: Service {
                     ])
             }
         } catch {
-            logger.warning("sweep failed", metadata: ["error.code": "\(Self.code(of: error))"])
+            logger.warning("sweep failed", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
         }
     }
 
@@ -92,7 +92,7 @@ package struct DeliveryService: Service {
         do {
             while !Task.isCancelled, try await gateway.outbox.promote(now: now()).changed > 0 {}
         } catch {
-            logger.warning("scheduled messages were not looked at", metadata: ["error.code": "\(Self.code(of: error))"])
+            logger.warning("scheduled messages were not looked at", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
         }
     }
 
@@ -104,7 +104,7 @@ package struct DeliveryService: Service {
                 logger.info("messages rerouted", metadata: ["moved": "\(moved.moved)", "failed": "\(moved.failed)"])
             }
         } catch {
-            logger.warning("messages could not be rerouted", metadata: ["error.code": "\(Self.code(of: error))"])
+            logger.warning("messages could not be rerouted", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
         }
     }
 
@@ -112,7 +112,7 @@ package struct DeliveryService: Service {
         do {
             for account in try await gateway.closing.open() { await advance(account) }
         } catch {
-            logger.warning("closings could not be read", metadata: ["error.code": "\(Self.code(of: error))"])
+            logger.warning("closings could not be read", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
         }
     }
 
@@ -121,7 +121,7 @@ package struct DeliveryService: Service {
         do {
             while !Task.isCancelled, case .erasing = try await gateway.closing.advance(account, now: now()) {}
         } catch {
-            logger.warning("closing could not go on", metadata: ["error.code": "\(Self.code(of: error))"])
+            logger.warning("closing could not go on", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
         }
     }
 
@@ -132,6 +132,4 @@ package struct DeliveryService: Service {
             do { try await ContinuousClock().sleep(for: pause) } catch { return }
         }
     }
-
-    static func code(of error: any Error) -> String { (error as? DatabaseError)?.description ?? "\(type(of: error))" }
 }

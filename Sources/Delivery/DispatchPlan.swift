@@ -229,15 +229,14 @@ struct DispatchPlan: Sendable {
 
     /// What became of `demands`. Returns the messages that leave now, and those that the senders' limits hold back.
     mutating func claimed(_ demands: [ClaimDemand], _ claim: Claim, at now: Date) -> (flights: [Flight], postponed: [Postponed]) {
-        let standings = Dictionary(claim.standings.map { ($0.sender, $0) }) { $1 }
+        let standings = standings(in: claim)
         let messages = Dictionary(grouping: claim.messages, by: \.owner)
         let asked = Dictionary(demands.map { ($0.owner.account, 1) }, uniquingKeysWith: +)
         var departing: [Flight] = []
         var postponed: [Postponed] = []
         for demand in demands {
-            release(demand)
+            learn(standings, from: demand)
             let taken = messages[demand.owner] ?? []
-            if demand.isLimited { places[demand.owner]?.stands(standings[demand.owner.place]) }
             let (leaving, held) = places[demand.owner]?.admitted(taken, at: now) ?? (leaving: taken, waiting: [])
             departing += leaving.map { begin($0) }
             tenants[demand.owner.account]?.use(leaving.count, at: moment)
@@ -252,11 +251,8 @@ struct DispatchPlan: Sendable {
 
     /// What became of a claim for a suspect.
     mutating func claimedSuspect(_ demands: [ClaimDemand], _ claim: Claim, at now: Date) -> (flights: [Flight], postponed: [Postponed]) {
-        let standings = Dictionary(claim.standings.map { ($0.sender, $0) }) { $1 }
-        for demand in demands {
-            release(demand)
-            if demand.isLimited { places[demand.owner]?.stands(standings[demand.owner.place]) }
-        }
+        let standings = standings(in: claim)
+        for demand in demands { learn(standings, from: demand) }
         guard let message = claim.messages.first else { return ([], []) }
         // There may be more of them.
         suspected.formUnion(demands.map(\.owner))
@@ -279,6 +275,14 @@ struct DispatchPlan: Sendable {
     mutating func claimedAgain(_ messages: [ClaimedMessage], of owned: [OwnedSender], isMore: Bool) -> [Flight] {
         if isMore { again.formUnion(owned) }
         return messages.map { begin($0) }
+    }
+
+    private func standings(in claim: Claim) -> [DueSender: SenderStanding] { Dictionary(claim.standings.map { ($0.sender, $0) }) { $1 } }
+
+    /// The answer is there: its places are free again, and how its sender stands is known.
+    private mutating func learn(_ standings: [DueSender: SenderStanding], from demand: ClaimDemand) {
+        release(demand)
+        if demand.isLimited { places[demand.owner]?.stands(standings[demand.owner.place]) }
     }
 
     /// The claim failed; it is tried again at the next occasion.

@@ -1,6 +1,7 @@
 import Domain
 import Foundation
 import Logging
+import Postgres
 import Synchronization
 
 /// Claims due messages of the senders that can send now, and hands each to the transport in a task of its own. What to claim, for whom and how
@@ -74,7 +75,7 @@ final class Dispatcher: Sendable {
             plan { $0.found(found) }
             wakeup.yield()
         } catch {
-            logger.warning("probe failed", metadata: ["error.code": "\(DeliveryService.code(of: error))"])
+            logger.warning("probe failed", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
         }
     }
 
@@ -166,7 +167,7 @@ final class Dispatcher: Sendable {
                 if !messages.isEmpty { return plan { $0.claimedAgain(messages, of: again, isMore: isMore) } }
             }
         } catch {
-            logger.warning("claim failed", metadata: ["error.code": "\(DeliveryService.code(of: error))"])
+            logger.warning("claim failed", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
         }
         let suspect = await claimSuspect(at: time, deadline: deadline)
         guard suspect.isEmpty else { return suspect }
@@ -179,7 +180,7 @@ final class Dispatcher: Sendable {
             return flights
         } catch {
             plan { $0.failed(demands) }
-            logger.warning("claim failed", metadata: ["error.code": "\(DeliveryService.code(of: error))"])
+            logger.warning("claim failed", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
             return nil
         }
     }
@@ -195,7 +196,7 @@ final class Dispatcher: Sendable {
             return flights
         } catch {
             plan { $0.failedSuspect(demands) }
-            logger.warning("claim failed", metadata: ["error.code": "\(DeliveryService.code(of: error))"])
+            logger.warning("claim failed", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
             return []
         }
     }
@@ -206,7 +207,7 @@ final class Dispatcher: Sendable {
             try await gateway.outbox.postpone(postponed)
         } catch {
             // The claims end by themselves.
-            logger.warning("messages were not given back", metadata: ["error.code": "\(DeliveryService.code(of: error))"])
+            logger.warning("messages were not given back", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
         }
     }
 }

@@ -2,6 +2,7 @@ package import Domain
 package import Foundation
 package import Logging
 package import OutboundHTTP
+import Postgres
 import Synchronization
 
 /// Claims deliveries that are due, sends each in a task of its own, and writes down what came of it. Whatever this process forgets when it dies is due
@@ -109,7 +110,7 @@ package final class WebhookDispatcher: Sendable {
             state.withLock { state in
                 for (place, most) in wanted { state.slots.giveBack(place, most) }
             }
-            logger.warning("webhook deliveries could not be claimed", metadata: ["error.code": "\(DeliveryService.code(of: error))"])
+            logger.warning("webhook deliveries could not be claimed", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
             return []
         }
     }
@@ -122,7 +123,7 @@ package final class WebhookDispatcher: Sendable {
         } catch {
             logger.warning(
                 "webhook attempt could not be recorded",
-                metadata: ["webhook.id": "\(delivery.event)", "error.code": "\(DeliveryService.code(of: error))"])
+                metadata: ["webhook.id": "\(delivery.event)", "error.code": "\(DatabaseError.code(of: error))"])
         }
         state.withLock { $0.slots.giveBack(delivery.place) }
         wakeup.yield()

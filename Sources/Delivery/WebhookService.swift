@@ -2,6 +2,7 @@ package import Domain
 package import Foundation
 package import Logging
 package import OutboundHTTP
+import Postgres
 package import ServiceLifecycle
 
 /// Pushes events to the accounts' webhook endpoints, on an engine node. Polling twice a second is the truth.
@@ -69,7 +70,7 @@ package struct WebhookService: Service {
         do {
             while !Task.isCancelled, try await gateway.webhooks.settle(now: now()) >= 5_000 {}
         } catch {
-            logger.warning("webhook deliveries could not be settled", metadata: ["error.code": "\(DeliveryService.code(of: error))"])
+            logger.warning("webhook deliveries could not be settled", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
         }
     }
 }

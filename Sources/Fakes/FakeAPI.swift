@@ -19,11 +19,17 @@ package struct FakeRequest: Sendable {
 
 /// What a fake does with a request.
 package enum FakeAnswer: Sendable {
-    case json(Int, [UInt8], headers: [String: String] = [:])
+    case bytes(Int, [UInt8], headers: [String: String] = [:])
     /// Never answers; the connection stays.
     case hang
-    /// Closes without a word.
+    /// Closes without a word, as a process that dies does.
     case close
+    /// A status, and then a body without an end: as fast as it goes, or a byte a second.
+    case endless(isSlow: Bool)
+
+    package static func json(_ status: Int, _ body: [UInt8], headers: [String: String] = [:]) -> FakeAnswer {
+        .bytes(status, body, headers: headers.merging(["content-type": "application/json"]) { $1 })
+    }
 
     package static func json(_ status: Int, _ object: [String: Any], headers: [String: String] = [:]) -> FakeAnswer {
         .json(status, FakeAnswer.bytes(object), headers: headers)
@@ -34,33 +40,34 @@ package enum FakeAnswer: Sendable {
     }
 }
 
-/// A web server on loopback that plays somebody's API. An answer may take its time.
+/// A web server on loopback that plays somebody else, well or badly. An answer may take its time.
 package final class FakeAPI: Sendable {
     package let port: Int
     private let listener: any Channel
-    private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
+    private let open: Connections
 
-    package static func start(port: Int, _ answer: @escaping @Sendable (FakeRequest) async -> FakeAnswer) async throws -> FakeAPI {
-        let register = Register()
+    package static func start(host: String = "127.0.0.1", port: Int, _ answer: @escaping @Sendable (FakeRequest) async -> FakeAnswer) async throws
+        -> FakeAPI
+    {
+        let open = Connections()
         let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .serverChannelOption(.backlog, value: 256)
+            .serverChannelOption(.backlog, value: 1_024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
-                register.api.withLock { $0 }?.add(channel)
+                open.add(channel)
                 return channel.eventLoop.makeCompletedFuture {
                     // One request after the other on a connection.
                     try channel.pipeline.syncOperations.configureHTTPServerPipeline(withPipeliningAssistance: true)
                     try channel.pipeline.syncOperations.addHandler(FakeHandler(answer))
                 }
             }
-            .bind(host: "127.0.0.1", port: port).get()
-        let api = FakeAPI(listener)
-        register.api.withLock { $0 = api }
-        return api
+            .bind(host: host, port: port).get()
+        return FakeAPI(listener, open)
     }
 
-    private init(_ listener: any Channel) {
+    private init(_ listener: any Channel, _ open: Connections) {
         self.listener = listener
+        self.open = open
         port = listener.localAddress?.port ?? 0
     }
 
@@ -69,19 +76,22 @@ package final class FakeAPI: Sendable {
     /// Nobody listens any more, and every connection is gone.
     package func stop() async {
         do { try await listener.close() } catch {}
-        for channel in channels.withLock({ Array($0.values) }) { channel.close(promise: nil) }
+        open.closeAll()
     }
+}
 
-    private func add(_ channel: any Channel) {
+private final class Connections: Sendable {
+    private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
+
+    func add(_ channel: any Channel) {
         let id = ObjectIdentifier(channel)
         channels.withLock { $0[id] = channel }
-        channel.closeFuture.whenComplete { [weak self] _ in self?.forget(id) }
+        channel.closeFuture.whenComplete { [weak self] _ in self?.remove(id) }
     }
 
-    private func forget(_ id: ObjectIdentifier) { _ = channels.withLock { $0.removeValue(forKey: id) } }
+    private func remove(_ id: ObjectIdentifier) { _ = channels.withLock { $0.removeValue(forKey: id) } }
 
-    /// Connections may come before the server has a name.
-    private final class Register: Sendable { let api = Mutex<FakeAPI?>(nil) }
+    func closeAll() { for channel in channels.withLock({ Array($0.values) }) { channel.close(promise: nil) } }
 }
 
 private final class FakeHandler: ChannelInboundHandler {
@@ -116,15 +126,27 @@ private final class FakeHandler: ChannelInboundHandler {
         switch answer {
         case .hang: break
         case .close: context.close(promise: nil)
-        case .json(let status, let body, let headers):
+        case .bytes(let status, let body, let headers):
             var fields = HTTPHeaders(headers.map { ($0.key, $0.value) })
-            fields.replaceOrAdd(name: "content-type", value: "application/json")
             fields.replaceOrAdd(name: "content-length", value: "\(body.count)")
-            context.write(
-                wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: HTTPResponseStatus(statusCode: status), headers: fields))),
-                promise: nil)
+            write(HTTPResponseHead(version: .http1_1, status: HTTPResponseStatus(statusCode: status), headers: fields), context)
             context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: body)))), promise: nil)
             context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        case .endless(let isSlow):
+            write(HTTPResponseHead(version: .http1_1, status: .ok, headers: ["transfer-encoding": "chunked"]), context)
+            more(isSlow, context)
+        }
+    }
+
+    private func write(_ head: HTTPResponseHead, _ context: ChannelHandlerContext) { context.write(wrapOutboundOut(.head(head)), promise: nil) }
+
+    private func more(_ isSlow: Bool, _ context: ChannelHandlerContext) {
+        guard context.channel.isActive else { return }
+        let chunk = ByteBuffer(repeating: 0x61, count: isSlow ? 1 : 65_536)
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(chunk)))).whenSuccess {
+            let (handler, context) = bound.value
+            context.eventLoop.assumeIsolated().scheduleTask(in: isSlow ? .seconds(1) : .zero) { handler.more(isSlow, context) }
         }
     }
 

@@ -127,7 +127,7 @@ package final class FakeResend: Sendable {
             return state.calls.count - 1
         }
         let answer = decide(request)
-        if case .json(let status, _, _) = answer { state.withLock { $0.calls[number].status = status } }
+        if case .bytes(let status, _, _) = answer { state.withLock { $0.calls[number].status = status } }
         return answer
     }
 

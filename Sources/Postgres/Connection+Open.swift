@@ -115,11 +115,12 @@ final class Backoff: Sendable {
 }
 
 extension Connection {
-    /// Makes sure that there is a live connection. Tries again, spaced out, until the deadline or the end of patience.
-    func open(until deadline: ContinuousClock.Instant) throws {
+    /// Makes sure that there is a live connection. Tries again, spaced out, until the deadline or the end of patience: of a server that is
+    /// known to be away it counts from `asked`, when whoever wants the connection began to wait for one.
+    func open(for asked: ContinuousClock.Instant, until deadline: ContinuousClock.Instant) throws {
         if isAlive() { return }
         close()
-        let end = min(deadline, .now + settings.patience)
+        let end = min(deadline, (backoff.isFailing ? asked : .now) + settings.patience)
         while true {
             guard let pause = backoff.reserve(before: end) else { throw unavailable(deadline, "server cannot be reached") }
             if pause > .zero, interrupt.wait(pause) { throw CancellationError() }
@@ -140,7 +141,7 @@ extension Connection {
     }
 
     private func unavailable(_ deadline: ContinuousClock.Instant, _ reason: String) -> DatabaseError {
-        DatabaseError(.now >= deadline ? .deadline : .unavailable, statement: "connect", detail: reason)
+        DatabaseError(.now >= deadline ? .deadline : .unavailable, statement: DatabaseError.connecting, detail: reason)
     }
 
     /// Whether an idle connection still has a server at its other end: a dead one has something to read, its last words or its end.

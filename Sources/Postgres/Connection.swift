@@ -51,6 +51,8 @@ actor Connection {
         var prelude: TransactionPrelude
         var statements: [Statement] = []
         var finish = Finish.stay
+        /// When whoever wants this began to wait for it.
+        var asked: ContinuousClock.Instant
         var deadline: ContinuousClock.Instant
 
         enum Finish { case stay, commit, rollback }
@@ -64,12 +66,12 @@ actor Connection {
         if exchange.finish == .rollback { return try rollback() }
         try Task.checkCancellation()
         let isFirst = phase == .idle
-        if isFirst { try open(until: exchange.deadline) }
+        if isFirst { try open(for: exchange.asked, until: exchange.deadline) }
         do {
             return try send(exchange)
         } catch let error as DatabaseError where error.code == .unavailable && isFirst && exchange.finish == .stay && !handle.isOpen {
             // The server went away since the connection was last used. Nothing was committed, so once more on a new one.
-            try open(until: exchange.deadline)
+            try open(for: exchange.asked, until: exchange.deadline)
             phase = .idle
             return try send(exchange)
         }
@@ -80,7 +82,7 @@ actor Connection {
         interrupt.drain()
         try enter(exchange)
         try Task.checkCancellation()
-        if phase == .idle { try open(until: exchange.deadline) }
+        if phase == .idle { try open(for: exchange.asked, until: exchange.deadline) }
         guard phase != .failed else { throw DatabaseError(.transactionClosed, statement: name) }
         var watch = Watch(deadline: exchange.deadline)
         guard handle.leavePipeline(), handle.sendScript(text) else { throw lost(name, watch) }

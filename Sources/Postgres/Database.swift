@@ -20,7 +20,7 @@ package final class Database: Service, Sendable {
         package var queueLimit: Int
         /// How long one attempt to connect may take.
         package var connectTimeout: Duration
-        /// How long a call waits for a server that cannot be reached.
+        /// How long a call waits for a server that cannot be reached, with its wait for a connection.
         package var patience: Duration
         /// What a call may take that names no deadline of its own.
         package var deadline: Duration
@@ -29,7 +29,8 @@ package final class Database: Service, Sendable {
 
         package init(
             url: String, connections: Int = 8, name: String = "gateway", pooler: Bool = false, queueLimit: Int = 4_096,
-            connectTimeout: Duration = .seconds(5), patience: Duration = .seconds(2), deadline: Duration = .seconds(5), lineage: Lineage = Lineage()
+            connectTimeout: Duration = .seconds(5), patience: Duration = .milliseconds(1_500), deadline: Duration = .seconds(5),
+            lineage: Lineage = Lineage()
         ) {
             self.url = url
             self.connections = max(1, connections)
@@ -83,10 +84,11 @@ package final class Database: Service, Sendable {
         _ settings: [TransactionSetting] = [], deadline: Duration? = nil, isolation: TransactionIsolation = .readCommitted,
         access: TransactionAccess = .readWrite, _ body: (Transaction) async throws -> Result
     ) async throws -> Result {
-        let end = ContinuousClock.now + (deadline ?? defaultDeadline)
+        let asked = ContinuousClock.now
+        let end = asked + (deadline ?? defaultDeadline)
         let lease = try await pool.acquire(until: end)
         let prelude = TransactionPrelude(settings: settings, isolation: isolation, access: access)
-        let transaction = Transaction(lease.connection, lease: lease.number, prelude: prelude, deadline: end)
+        let transaction = Transaction(lease.connection, lease: lease.number, prelude: prelude, asked: asked, deadline: end)
         do {
             let result = try await body(transaction)
             try await transaction.finish()
@@ -133,10 +135,11 @@ package final class Database: Service, Sendable {
     /// Runs a text of ours outside of any transaction block, for what PostgreSQL refuses inside one: CREATE DATABASE, VACUUM. The deadline is
     /// kept by this side alone.
     nonisolated(nonsending) package func executeOutsideTransaction(_ name: String, _ text: String, deadline: Duration = .seconds(60)) async throws {
-        let end = ContinuousClock.now + deadline
+        let asked = ContinuousClock.now
+        let end = asked + deadline
         let lease = try await pool.acquire(until: end)
         let prelude = TransactionPrelude(settings: [], isolation: .readCommitted, access: .readWrite)
-        let transaction = Transaction(lease.connection, lease: lease.number, prelude: prelude, deadline: end)
+        let transaction = Transaction(lease.connection, lease: lease.number, prelude: prelude, asked: asked, deadline: end)
         do {
             try await transaction.script(name, text)
             await pool.release(lease)

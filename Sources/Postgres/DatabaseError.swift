@@ -67,6 +67,12 @@ package struct DatabaseError: Error, Hashable, Sendable {
         default: false
         }
     }
+
+    /// Whether no server could be reached, over as long as the call might wait for one.
+    package var isServerAway: Bool { statement == Self.connecting }
+
+    /// The statement's name of errors that stem from connecting.
+    static let connecting = "connect"
 }
 
 extension DatabaseError {
@@ -95,4 +101,9 @@ extension DatabaseError: CustomStringConvertible {
         if !detail.isEmpty { text += ", \(detail)" }
         return text + ")"
     }
+}
+
+extension DatabaseError {
+    /// What a log line may say of any error: one of ours in its own words, of others the type alone, whose text could hold anything.
+    package static func code(of error: any Error) -> String { (error as? DatabaseError)?.description ?? "\(type(of: error))" }
 }

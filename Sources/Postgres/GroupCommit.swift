@@ -4,8 +4,8 @@ import Synchronization
 ///
 /// Up to `lanes` writes run at the same time, each by a task of its own. A write that fails as a whole is split and
 /// tried again until the items that spoil it stand alone, so that one bad item fails only itself; but not when the database was
-/// unreachable or the outcome is unknown: then every item of that write gets that error. Items that have waited for two seconds when a server
-/// did not answer are told so, too: they would wait for the next one that does not answer. An item that is being written is never
+/// unreachable or the outcome is unknown: then every item of that write gets that error. When a write has sought a server in vain or has
+/// waited for its answer for `patience`, all that wait behind it are told so, too; otherwise those that have waited that long. An item that is being written is never
 /// abandoned: cancelling its caller has an effect only while it still waits in the queue.
 package final class GroupCommit<Input: Sendable, Output: Sendable>: Sendable {
     /// Whether a write waits a moment for more items. A commit costs the same for one item as for many, and nobody waits for some of them.
@@ -123,7 +123,7 @@ package final class GroupCommit<Input: Sendable, Output: Sendable>: Sendable {
     ///   - write: commits all items and gives one result per item in the same order, or throws with none of them committed
     ///     (or a `DatabaseError` with `.commitUnknown`). It sets its own deadline.
     package init(
-        maximum: Int, lanes: Int, crowd: Int = 0, spacing: Spacing = .none, queueLimit: Int = 20_000, patience: Duration = .seconds(2),
+        maximum: Int, lanes: Int, crowd: Int = 0, spacing: Spacing = .none, queueLimit: Int = 20_000, patience: Duration = .milliseconds(1_500),
         rest: @escaping @Sendable (Duration) async -> Void = { try? await ContinuousClock().sleep(for: $0) },
         write: @escaping @Sendable ([Input]) async throws -> [Result<Output, any Error>]
     ) {
@@ -178,9 +178,10 @@ package final class GroupCommit<Input: Sendable, Output: Sendable>: Sendable {
         var batch = batch
         while true {
             if !batch.isEmpty {
+                let began = ContinuousClock.now
                 let results = await Self.settle(batch.map(\.input)[...], by: write)
                 for (entry, result) in zip(batch, results) { entry.outcome.set(result) }
-                if results.allSatisfy(Self.isSilence) { turnAway() }
+                turnAway(after: results, since: began)
             }
             if let end = state.withLock({ restBeforeNext($0, after: batch) }) { await rest(ContinuousClock.now.duration(to: end)) }
             let next = state.withLock { state -> [Entry]? in
@@ -201,9 +202,17 @@ package final class GroupCommit<Input: Sendable, Output: Sendable>: Sendable {
         return [.unavailable, .deadline, .commitUnknown].contains(error.code)
     }
 
-    /// Nothing of what waits has been sent to anybody.
-    private func turnAway() {
-        let early = ContinuousClock.now - patience
+    /// Whether a server was sought in vain.
+    private static func isAway(_ result: Result<Output, any Error>) -> Bool {
+        guard case .failure(let error as DatabaseError) = result else { return false }
+        return error.isServerAway
+    }
+
+    /// If nobody answered: nothing of what waits has been sent to anybody.
+    private func turnAway(after results: [Result<Output, any Error>], since began: ContinuousClock.Instant) {
+        guard results.allSatisfy(Self.isSilence) else { return }
+        let now = ContinuousClock.now
+        let early = now - began >= patience || results.contains(where: Self.isAway) ? now : now - patience
         let late = state.withLock { state in
             let late = state.waiting.filter { $0.value.at <= early }
             for id in late.keys { state.waiting.removeValue(forKey: id) }

@@ -98,7 +98,7 @@ extension Connection {
         do {
             if isNew {
                 close()
-                try open(until: .now + settings.connectTimeout)
+                try open(for: .now, until: .now + settings.connectTimeout)
             }
             let missing = isNew ? channels : added
             if !missing.isEmpty {

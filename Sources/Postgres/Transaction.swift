@@ -6,16 +6,18 @@ package final class Transaction: Sendable {
     private let connection: Connection
     private let lease: UInt64
     private let prelude: TransactionPrelude
+    private let asked: ContinuousClock.Instant
     /// When the whole transaction must be over.
     package let deadline: ContinuousClock.Instant
     private let stage = Mutex(Stage.untouched)
 
     private enum Stage { case untouched, used, over }
 
-    init(_ connection: Connection, lease: UInt64, prelude: TransactionPrelude, deadline: ContinuousClock.Instant) {
+    init(_ connection: Connection, lease: UInt64, prelude: TransactionPrelude, asked: ContinuousClock.Instant, deadline: ContinuousClock.Instant) {
         self.connection = connection
         self.lease = lease
         self.prelude = prelude
+        self.asked = asked
         self.deadline = deadline
     }
 
@@ -89,7 +91,7 @@ package final class Transaction: Sendable {
     private var isOver: Bool { stage.withLock { $0 == .over } }
 
     private func exchange(_ statements: [Statement], finish: Connection.Exchange.Finish = .stay) -> Connection.Exchange {
-        Connection.Exchange(lease: lease, prelude: prelude, statements: statements, finish: finish, deadline: deadline)
+        Connection.Exchange(lease: lease, prelude: prelude, statements: statements, finish: finish, asked: asked, deadline: deadline)
     }
 
     nonisolated(nonsending) private func run(_ statements: [Statement], finish: Connection.Exchange.Finish) async throws -> [StatementResult] {

@@ -78,11 +78,11 @@ actor SenderSession {
                 return true
             } catch  where Self.isUnreadable(error) {
                 // It harms nobody but itself.
-                logger.error("device state cannot be opened", metadata: ["error.code": "\(Self.code(of: error))"])
+                logger.error("device state cannot be opened", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
                 isPairingWanted = false
                 await settle(.parked, "credentials_unreadable")
             } catch {
-                logger.warning("sender session failed", metadata: ["error.code": "\(Self.code(of: error))"])
+                logger.warning("sender session failed", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
                 await patience.sleep(for: .seconds(2))
             }
         }
@@ -237,7 +237,7 @@ actor SenderSession {
         do {
             try await client.logOut()
         } catch {
-            logger.warning("logging out failed", metadata: ["error.code": "\(Self.code(of: error))"])
+            logger.warning("logging out failed", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
             place.notice(owner, .connectionSuperfluous)
         }
     }
@@ -290,7 +290,7 @@ actor SenderSession {
             if try await !gateway.senders.recordState(owner, state, code: stateCode, now: now()) { place.notice(owner, .leaseLost) }
             toldAt = .now
         } catch {
-            logger.warning("sender state was not recorded", metadata: ["error.code": "\(Self.code(of: error))"])
+            logger.warning("sender state was not recorded", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
         }
     }
 
@@ -352,7 +352,7 @@ actor SenderSession {
                 return place.notice(owner, .connectionSuperfluous)
             }
         } catch {
-            logger.warning("pairing code was not published", metadata: ["error.code": "\(Self.code(of: error))"])
+            logger.warning("pairing code was not published", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
         }
     }
 
@@ -430,10 +430,5 @@ actor SenderSession {
     private static func isUnreadable(_ error: any Error) -> Bool {
         !(error is DatabaseError || error is CancellationError || error is AccountGone || error is SealedDeviceStore.StaleEpoch
             || error is PreWireRefusal)
-    }
-
-    private static func code(of error: any Error) -> String {
-        if let failure = error as? DatabaseError { return failure.description }
-        return "\(type(of: error))"
     }
 }

@@ -134,7 +134,7 @@ package actor SenderSessions: Service, Transport {
             if asked.isUrgent || sessions.isEmpty || start - lastRenewal >= configuration.leaseTTL / 3 { work += try await renew(from: start) }
             if asked.isUrgent || start >= nextAcquisition { work += try await share(from: start) }
         } catch {
-            logger.warning("leases could not be kept", metadata: ["error.code": "\(Self.code(of: error))"])
+            logger.warning("leases could not be kept", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
             if !isTrusted { work += sessions.values.map(Work.abandon) }
         }
         return work
@@ -231,7 +231,7 @@ package actor SenderSessions: Service, Transport {
             try await gateway.leases.leave(node: node)
         } catch {
             // It counts as gone when it was not seen for a while.
-            logger.warning("node did not sign off", metadata: ["error.code": "\(Self.code(of: error))"])
+            logger.warning("node did not sign off", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
         }
     }
 
@@ -241,7 +241,7 @@ package actor SenderSessions: Service, Transport {
             try await gateway.leases.release(node: node, owned: owners, handedOverAt: handedOverAt)
         } catch {
             // The leases run out by themselves.
-            logger.warning("leases were not handed back", metadata: ["error.code": "\(Self.code(of: error))"])
+            logger.warning("leases were not handed back", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
         }
     }
 
@@ -376,8 +376,6 @@ package actor SenderSessions: Service, Transport {
     /// Senders taken in one transaction.
     private static let acquisitionLimit = 200
     private static let tidyingInterval: Duration = .seconds(5)
-
-    private static func code(of error: any Error) -> String { (error as? DatabaseError)?.description ?? "\(type(of: error))" }
 }
 
 extension DatabaseError {

@@ -122,29 +122,20 @@ struct AlertRig: Sendable {
 
 func withAlerts<Result: Sendable>(_ body: (AlertRig) async throws -> Result) async throws -> Result {
     try await withTestGateway { test in
-        let clock = test.clock
-        let telegram = try await FakeTelegram.start { clock.now }
-        let resend = try await FakeResend.start { clock.now }
-        let ready = try await test.makeReadySender(label: "CS 1")
-        let rig = AlertRig(
-            test: test, telegram: telegram, resend: resend, service: try AlertRig.service(test, telegram, resend), account: ready.account,
-            sender: ready.owner)
-        do {
-            let result = try await body(rig)
-            await telegram.stop()
-            await resend.stop()
-            return result
-        } catch {
-            await telegram.stop()
-            await resend.stop()
-            throw error
+        try await withFakes(test.clock) { telegram, resend, _ in
+            let ready = try await test.makeReadySender(label: "CS 1")
+            return try await body(
+                AlertRig(
+                    test: test, telegram: telegram, resend: resend, service: try AlertRig.service(test, telegram, resend), account: ready.account,
+                    sender: ready.owner))
         }
     }
 }
 
 /// Both fakes and no gateway, for the clients alone.
-func withFakes<Result: Sendable>(_ body: (FakeTelegram, FakeResend, TestClock) async throws -> Result) async throws -> Result {
-    let clock = TestClock()
+func withFakes<Result: Sendable>(
+    _ clock: TestClock = TestClock(), _ body: (FakeTelegram, FakeResend, TestClock) async throws -> Result
+) async throws -> Result {
     let telegram = try await FakeTelegram.start { clock.now }
     let resend = try await FakeResend.start { clock.now }
     do {

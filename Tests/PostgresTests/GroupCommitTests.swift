@@ -141,6 +141,24 @@ import Testing
         #expect(codes == (answers ? [.unavailable, nil, nil, nil] : [.unavailable, .unavailable, .unavailable, .unavailable]))
     }
 
+    @Test(arguments: [false, true]) func `when no server could be reached nobody waits behind that, but behind a lost connection they go on`(
+        isAway: Bool
+    )
+        async throws
+    {
+        let gate = Gate()
+        let commits = GroupCommit<Int, Int>(maximum: 1, lanes: 1, patience: .seconds(3_600)) { items in
+            guard items == [0] else { return items.map { .success($0) } }
+            await gate.wait()
+            throw DatabaseError(.unavailable, statement: isAway ? "connect" : "accept")
+        }
+        let tickets = try (0..<4).map { try commits.enqueue($0) }
+        gate.open()
+        var codes: [DatabaseError.Code?] = []
+        for ticket in tickets { codes.append(try await databaseError { try await ticket.value() }?.code) }
+        #expect(codes == (isAway ? [.unavailable, .unavailable, .unavailable, .unavailable] : [.unavailable, nil, nil, nil]))
+    }
+
     @Test func `cancelling takes a waiting item out, but never one that is being written`() async throws {
         let gate = Gate()
         let (began, signal) = AsyncStream.makeStream(of: Void.self)

@@ -125,6 +125,17 @@ import Testing
         let nowhere = Database(Database.Configuration(url: "host=/nowhere", patience: .milliseconds(100)), logger: .silent)
         #expect(try await databaseError { try await nowhere.execute("one", "SELECT 1") }?.code == .unavailable)
         await nowhere.close()
+        // Who waits behind others for a connection waits for the server no longer than they: 12 calls over one connection, one patience.
+        let narrow = Database(
+            Database.Configuration(url: "host=/nowhere", connections: 1, patience: .seconds(1), deadline: .seconds(600)), logger: .silent)
+        let begin = ContinuousClock.now
+        let codes = await withTaskGroup(of: DatabaseError.Code?.self) { group in
+            for _ in 0..<12 { group.addTask { try? await databaseError { try await narrow.execute("one", "SELECT 1") }?.code } }
+            return await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(codes == Array(repeating: .unavailable, count: 12))
+        #expect(ContinuousClock.now - begin < .seconds(12))
+        await narrow.close()
         let bad = Database(Database.Configuration(url: "postgres://user:pass word@[/"), logger: .silent)
         #expect(try await databaseError { try await bad.execute("one", "SELECT 1") }?.detail == "invalid connection string")
         await bad.close()

@@ -2,6 +2,7 @@ import Domain
 import Foundation
 import Logging
 import OutboundHTTP
+import Postgres
 import Primitives
 import Synchronization
 
@@ -101,7 +102,7 @@ struct NoticePost: Sendable {
                     let ids = Set(together.map(\.id))
                     rest.removeAll { ids.contains($0.id) }
                 } catch {
-                    logger.warning("alert notices could not be batched", metadata: ["error.code": "\(AlertingService.code(of: error))"])
+                    logger.warning("alert notices could not be batched", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
                 }
             }
         }
@@ -139,7 +140,7 @@ struct NoticePost: Sendable {
             return count
         }
         do { _ = try await gateway.alerts.batch(notices, as: nil, now: now()) } catch {
-            logger.warning("alert notices could not be taken apart", metadata: ["error.code": "\(AlertingService.code(of: error))"])
+            logger.warning("alert notices could not be taken apart", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
         }
         for notice in notices { count += await record(notice, .again(at: now(), code: "batch_refused")) }
         return count
@@ -181,7 +182,7 @@ struct NoticePost: Sendable {
             try await Task { try await gateway.alerts.record(report) }.value
         } catch {
             logger.warning(
-                "alert notice could not be recorded", metadata: ["notice.id": "\(notice.id)", "error.code": "\(AlertingService.code(of: error))"])
+                "alert notice could not be recorded", metadata: ["notice.id": "\(notice.id)", "error.code": "\(DatabaseError.code(of: error))"])
         }
         guard let code, code != "paced", code != "service_away" else { return outcome == "released" ? 0 : 1 }
         logger.warning(

@@ -1,6 +1,7 @@
 package import Domain
 package import Foundation
 package import Logging
+import Postgres
 
 /// Does what people in chats ask for: links, commands, buttons. Each update once, however often and by whichever way it comes.
 package struct TelegramInbox: Sendable {
@@ -32,7 +33,7 @@ package struct TelegramInbox: Sendable {
             // What was asked for is done; only the answer did not arrive.
             logger.info("telegram answer not sent", metadata: ["error.code": "\(failure.code)"])
         } catch {
-            logger.warning("telegram update not handled", metadata: ["error.code": "\(AlertingService.code(of: error))"])
+            logger.warning("telegram update not handled", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
         }
     }
 

@@ -1,5 +1,6 @@
 package import Foundation
 import Postgres
+import Primitives
 import Secrets
 
 /// A verification that was used: whose, and for which channel.
@@ -194,9 +195,7 @@ extension Alerts {
     // MARK: Parts
 
     /// 256 bits as 43 characters of base64url.
-    func newToken() -> String {
-        Data(random.bytes(32)).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
-    }
+    func newToken() -> String { Base64URL.encode(random.bytes(32)) }
 
     static func isToken(_ text: String) -> Bool {
         text.utf8.count == 43

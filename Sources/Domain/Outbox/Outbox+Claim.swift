@@ -83,7 +83,7 @@ extension Outbox {
         return try await open(rows, now: now, deadline: deadline)
     }
 
-    /// Which of these senders have something to send; takes nothing. Two looks into partial indexes per sender.
+    /// Which of these senders have something to send; takes nothing. Three looks into partial indexes per sender.
     package func probe(_ owned: [OwnedSender], now: Date) async throws -> [Probed] {
         guard !owned.isEmpty else { return [] }
         return try await databases.engine.query(
@@ -192,9 +192,8 @@ extension Outbox {
             ),
             \(held),
             wanted AS MATERIALIZED (
-                SELECT d.account_id, d.sender_id, d.epoch, d.places, d.priorities, d.turn, held.beats
-                FROM input d
-                JOIN held ON held.account_id = d.account_id AND held.sender_id = d.sender_id AND held.epoch = d.epoch
+                SELECT d.account_id, d.sender_id, d.epoch, d.places, d.priorities, d.turn, d.beats
+                FROM mine d
                 JOIN senders s ON s.account_id = d.account_id AND s.sender_id = d.sender_id
                 LEFT JOIN sender_health h ON h.account_id = d.account_id AND h.sender_id = d.sender_id
                 LEFT JOIN sender_usage u ON u.account_id = d.account_id AND u.sender_id = d.sender_id

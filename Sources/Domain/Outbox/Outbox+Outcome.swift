@@ -197,7 +197,7 @@ extension Outbox {
             FOR SHARE OF l
         ),
         mine AS MATERIALIZED (
-            SELECT i.*
+            SELECT i.*, held.beats
             FROM input i
             JOIN held ON held.account_id = i.account_id AND held.sender_id = i.sender_id AND held.epoch = i.epoch
         )

@@ -229,17 +229,14 @@ private struct EventCursor {
     init(place: Int) { self.place = place }
 
     init(_ text: String, _ sealer: Sealer) throws(EventLog.InvalidCursor) {
-        let base64 = text.replacing("-", with: "+").replacing("_", with: "/")
-        guard text.utf8.count <= 128, let data = Data(base64Encoded: base64 + String(repeating: "=", count: (4 - base64.utf8.count % 4) % 4)),
-            let bytes = try? sealer.open(Array(data), .eventCursor), bytes.count == 8
+        guard text.utf8.count <= 128, let sealed = Base64URL.decode(text), let bytes = try? sealer.open(sealed, .eventCursor), bytes.count == 8
         else { throw EventLog.InvalidCursor() }
         place = Int(truncatingIfNeeded: bytes.reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
     }
 
     func sealed(_ sealer: Sealer) -> String {
         let bytes = withUnsafeBytes(of: UInt64(bitPattern: Int64(place)).bigEndian) { [UInt8]($0) }
-        return Data(sealer.seal(bytes, .eventCursor)).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing(
-            "=", with: "")
+        return Base64URL.encode(sealer.seal(bytes, .eventCursor))
     }
 }
 

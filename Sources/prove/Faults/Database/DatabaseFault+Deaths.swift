@@ -86,7 +86,7 @@ extension ProcessFault {
         let accepted = world.tries.began(since: back - .seconds(5)).firstGood(after: back) ?? .seconds(99)
         let rate = Double(before.count(202)) / ((died - began) / .seconds(1))
         return Seen(
-            isOK: away.count(503) > 0 && away.others(than: [503]) == 0 && away.vague == 0 && away.slowest <= .milliseconds(2_500) && early.isEmpty
+            isOK: away.count(503) > 0 && away.others(than: [503]) == 0 && away.vague == 0 && away.slowest <= .seconds(2) && early.isEmpty
                 && accepted <= .seconds(10) && shown <= .seconds(10),
             what:
                 "\(Int(rate)) messages/s; away: \(away.description), \(away.vague) without Retry-After ≤ 2 s; bytes without pre-wire \(early.count); "

@@ -63,6 +63,12 @@ extension EndToEndBenchmark {
         ) ?? 0
     }
 
+    /// What is committed while nobody wants anything, in the time that `commits` waits: pollers look for work, and leases are renewed.
+    func idleCommits(_ database: Database) async throws -> Int {
+        let before = try await commits(database)
+        return try await commits(database) - before
+    }
+
     func resetStatements(_ database: Database) async throws {
         guard bench.countsStatements else { return }
         try await database.executeOutsideTransaction("bench.statements", "CREATE EXTENSION IF NOT EXISTS pg_stat_statements")

@@ -57,6 +57,7 @@ package struct DeliveryService: Service {
             group.addTask { await every(.seconds(1)) { await dispatcher.probe() } }
             group.addTask { await every(.seconds(1)) { await sweep() } }
             group.addTask { await every(.seconds(1)) { await promote() } }
+            group.addTask { await every(.seconds(2)) { await learnSizes() } }
             group.addTask {
                 var position = MovePosition()
                 await every(.seconds(1)) { await move(&position) }
@@ -85,6 +86,14 @@ package struct DeliveryService: Service {
             }
         } catch {
             logger.warning("sweep failed", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
+        }
+    }
+
+    private func learnSizes() async {
+        do {
+            try await gateway.outbox.learnSizes()
+        } catch {
+            logger.warning("table sizes could not be read", metadata: ["error.code": "\(DatabaseError.code(of: error))"])
         }
     }
 

@@ -25,6 +25,10 @@ package struct Databases: Sendable {
     package static func accounts(_ ids: some Sequence<Account.ID>) -> [TransactionSetting] {
         [TransactionSetting("gateway.accounts", "{" + Set(ids).map(\.uuid.uuidString).sorted().joined(separator: ",") + "}")]
     }
+
+    /// As `accounts`, for statements that walk rows in the order of an index, up to a limit: nothing is sorted, so that only this index serves. By
+    /// costs another one may serve as well, since plans are kept and may have been made while the table was empty.
+    package static func walks(_ ids: some Sequence<Account.ID>) -> [TransactionSetting] { accounts(ids) + [TransactionSetting("enable_sort", "off")] }
 }
 
 /// Channels of NOTIFY. They only shorten waiting; polling is the truth.

@@ -65,7 +65,7 @@ extension Outbox {
         let statements =
             [Statement("outbox.claim", Self.claimStatement(lot, demands, limit, now, deadline))]
             + (limited.isEmpty ? [] : [Statement("outbox.standings", SenderStanding.query(limited, isPaced: isPaced))])
-        let results = try await databases.engine.transaction(Databases.accounts(demands.map(\.owner.account))) {
+        let results = try await databases.engine.transaction(Databases.walks(demands.map(\.owner.account))) {
             try await $0.commit(with: statements)
         }
         var claim = Claim()
@@ -78,7 +78,7 @@ extension Outbox {
     package func claimAgain(limit: Int, perSender: Int = 8, owned: [OwnedSender], now: Date, deadline: Date) async throws -> [ClaimedMessage] {
         guard !owned.isEmpty, limit > 0 else { return [] }
         let rows = try await databases.engine.query(
-            "outbox.claimAgain", Self.claimAgainStatement(limit, perSender, owned, now, deadline), settings: Databases.accounts(owned.map(\.account)),
+            "outbox.claimAgain", Self.claimAgainStatement(limit, perSender, owned, now, deadline), settings: Databases.walks(owned.map(\.account)),
             as: ClaimedRow.init)
         return try await open(rows, now: now, deadline: deadline)
     }
@@ -100,6 +100,7 @@ extension Outbox {
                     FROM outbox b
                     WHERE b.account_id = o.account_id AND b.sender_id = o.sender_id AND b.state = 'accepted' AND b.priority = lane
                       AND b.due_at <= \(now)
+                    ORDER BY b.due_at, b.message_id
                     LIMIT 1
                 ) b
                 LIMIT 1
@@ -109,16 +110,18 @@ extension Outbox {
                 FROM outbox b
                 WHERE b.account_id = o.account_id AND b.sender_id = o.sender_id AND b.state = 'on_wire'
                   AND (b.deadline <= \(now) OR b.epoch < o.epoch)
+                ORDER BY b.deadline
                 LIMIT 1
             ) overdue ON true
             LEFT JOIN LATERAL (
                 SELECT 1 AS found
                 FROM outbox b
-                WHERE b.account_id = o.account_id AND b.sender_id = o.sender_id AND b.state = 'accepted' AND b.claims > 0 AND b.due_at <= \(now)
+                WHERE b.account_id = o.account_id AND b.sender_id = o.sender_id AND \(Self.isSuspect) AND b.due_at <= \(now)
+                ORDER BY b.priority, b.due_at, b.message_id
                 LIMIT 1
             ) suspect ON true
             WHERE waiting.found IS NOT NULL OR overdue.found IS NOT NULL
-            """, settings: Databases.accounts(owned.map(\.account)), access: .readOnly
+            """, settings: Databases.walks(owned.map(\.account)), access: .readOnly
         ) { row in
             Probed(
                 owner: OwnedSender(account: try row["account_id"], sender: try row["sender_id"], epoch: try row["epoch"]), isDue: try row["due"],
@@ -179,11 +182,14 @@ extension Outbox {
 
     // MARK: Statements
 
+    /// In words that only the suspects' own index knows.
+    private static let isSuspect: SQL = "b.deadline IS NULL AND b.claims > 0 AND \(state) = 'accepted'"
+
     /// The leases are locked, or a take-over could pass between reading them and writing the rows. Each sender's rows are walked priority by
     /// priority, since those due later stand between them in the index; the inner limit stops the walk. Materialised, so that rows are locked and
     /// counted once.
-    private static func claimStatement(_ lot: Lot, _ demands: [ClaimDemand], _ limit: Int, _ now: Date, _ deadline: Date) -> SQL {
-        let isOfLot: SQL = lot == .suspect ? "b.claims > 0" : "b.claims = 0"
+    static func claimStatement(_ lot: Lot, _ demands: [ClaimDemand], _ limit: Int, _ now: Date, _ deadline: Date) -> SQL {
+        let isOfLot: SQL = lot == .suspect ? isSuspect : "b.state = 'accepted' AND b.claims = 0"
         return """
             WITH input AS MATERIALIZED (
                 SELECT d.account_id, d.sender_id, d.epoch, d.places, d.priorities, d.turn
@@ -210,7 +216,7 @@ extension Outbox {
                     CROSS JOIN LATERAL (
                         SELECT b.account_id, b.message_id
                         FROM outbox b
-                        WHERE b.account_id = w.account_id AND b.sender_id = w.sender_id AND b.state = 'accepted' AND b.priority = lane
+                        WHERE b.account_id = w.account_id AND b.sender_id = w.sender_id AND b.priority = lane
                           AND b.due_at <= \(now) AND b.expires_at > \(now) AND \(isOfLot)
                         ORDER BY b.due_at, b.message_id
                         LIMIT w.places
@@ -233,7 +239,7 @@ extension Outbox {
             """
     }
 
-    private static func claimAgainStatement(_ limit: Int, _ perSender: Int, _ owned: [OwnedSender], _ now: Date, _ deadline: Date) -> SQL {
+    static func claimAgainStatement(_ limit: Int, _ perSender: Int, _ owned: [OwnedSender], _ now: Date, _ deadline: Date) -> SQL {
         """
         WITH input AS MATERIALIZED (
             SELECT o.account_id, o.sender_id, o.epoch FROM \(owned.rows)
@@ -255,7 +261,7 @@ extension Outbox {
                 WHERE b.account_id = w.account_id AND b.sender_id = w.sender_id AND b.state = 'on_wire'
                   AND (b.deadline <= \(now) OR b.epoch < w.epoch)
                   AND b.attempts < \(wireLimit) AND b.expires_at > \(now) AND NOT b.at_most_once
-                ORDER BY b.deadline, b.message_id
+                ORDER BY b.deadline
                 LIMIT \(perSender)
                 FOR UPDATE SKIP LOCKED
             ) b

@@ -31,9 +31,9 @@ extension Outbox {
             FROM outbox b
             \(WaitingMessage.joins)
             WHERE b.state = 'scheduled' AND b.due_at <= \(now) AND b.expires_at > \(now)
-            ORDER BY b.due_at, b.message_id
+            ORDER BY b.due_at
             LIMIT \(Self.dueLimit)
-            """, settings: Databases.accounts(accounts), access: .readOnly, as: WaitingMessage.init)
+            """, settings: Databases.walks(accounts), access: .readOnly, as: WaitingMessage.init)
         guard !due.isEmpty else { return Promoted() }
         var routes: [Rerouted] = []
         var abandoned: [Abandoned] = []

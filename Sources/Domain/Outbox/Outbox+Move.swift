@@ -131,7 +131,7 @@ extension Outbox {
             ) b
             \(WaitingMessage.joins)
             ORDER BY b.priority, b.due_at, b.message_id
-            """, settings: Databases.accounts(senders.map(\.account)), access: .readOnly, as: WaitingMessage.init)
+            """, settings: Databases.walks(senders.map(\.account)), access: .readOnly, as: WaitingMessage.init)
         let bySender = Dictionary(grouping: rows, by: \.place)
         for sender in senders {
             let found = bySender[sender] ?? []

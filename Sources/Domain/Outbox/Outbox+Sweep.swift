@@ -45,7 +45,7 @@ extension Outbox {
             UPDATE outbox b SET state = 'accepted', deadline = NULL, claims = b.claims - overdue.is_late::int
             FROM overdue
             WHERE b.account_id = overdue.account_id AND b.message_id = overdue.message_id
-            """, settings: Databases.accounts(accounts))
+            """, settings: Databases.walks(accounts))
     }
 
     /// Whoever claimed it has renewed the lease twice since, so the process lives: the claim took too long, but it is no strike.

@@ -24,7 +24,7 @@ extension RoutingSnapshot {
         _ account: Account.ID, by database: Database, _ keys: AccountKeys, _ remembered: Remembered, isPaced: Bool, takenAt: Date
     ) async throws -> (RoutingSnapshot, Remembered) {
         let sealer = try await keys.sealer(for: account)
-        return try await database.transaction(Databases.accounts([account]), access: .readOnly) { transaction in
+        return try await database.transaction(Databases.walks([account]), access: .readOnly) { transaction in
             let results = try await transaction.commit(with: [
                 senders(account, depth: remembered.depth, isPaced: isPaced), pools(account), members(account), refusals(account),
             ])
@@ -68,12 +68,14 @@ extension RoutingSnapshot {
                 SELECT count(*) AS messages
                 FROM (SELECT 1 FROM outbox o
                     WHERE o.account_id = s.account_id AND o.sender_id = s.sender_id AND o.state = 'accepted'
+                    ORDER BY o.priority
                     LIMIT \(depth)) AS found
             ) AS waiting
             CROSS JOIN LATERAL (
                 SELECT count(*) AS messages
                 FROM (SELECT 1 FROM outbox o
                     WHERE o.account_id = s.account_id AND o.sender_id = s.sender_id AND o.state IN ('prepared', 'on_wire')
+                    ORDER BY o.deadline
                     LIMIT \(depth)) AS found
             ) AS flying
             WHERE s.account_id = \(account) AND s.state <> 'removed'

@@ -50,6 +50,19 @@ import Testing
         }
     }
 
+    @Test func `A pipe does not hold the start up, and another user's file is not trusted`() throws {
+        let pipe = FileManager.default.temporaryDirectory.appendingPathComponent("secret-\(UUID().uuidString)").path
+        #expect(mkfifo(pipe, 0o600) == 0)
+        defer { unlink(pipe) }
+        #expect(problem(["GATEWAY_ALERTS_TELEGRAM_TOKEN_FILE": pipe]).contains("no ordinary file"))
+        // Only root can give a file away.
+        guard geteuid() == 0 else { return }
+        try withFile(Self.token) { path in
+            #expect(chown(path, 65_534, 65_534) == 0)
+            #expect(problem(["GATEWAY_ALERTS_TELEGRAM_TOKEN_FILE": path]).contains("chown 0"))
+        }
+    }
+
     @Test func `What is no secret, no address of ours or no sender stops the start and says which setting`() throws {
         try withFile("no token") { path in
             #expect(problem(["GATEWAY_ALERTS_TELEGRAM_TOKEN_FILE": path]).contains("holds no bot token"))

@@ -6453,7 +6453,9 @@ Several processes on one PostgreSQL share the senders through leases: at most on
 - **Database**: PostgreSQL 15 or newer. Without `database.url` the gateway runs its own cluster in `data_dir/postgres`, reachable over a
   Unix socket only, never as root. With a server of your own: give `database.migrator_url` a login that may create roles and tables, run
   `gateway migrate` once, set passwords (`ALTER ROLE gateway_api PASSWORD …`, likewise `gateway_engine` and `gateway_cron`), and name the
-  three logins in `database.url`, `engine_url` and `cron_url`. Row-level security keeps each of them to the accounts it names.
+  three logins in `database.url`, `engine_url` and `cron_url`. Row-level security keeps each of them to the accounts it names. Leave
+  autovacuum on. Between its rounds the gateway has tables analysed that have suddenly grown: plans are kept, and a plan for an empty queue is slow
+  for a full one.
 - **Key-encryption keys** lie in `data_dir/keys`, 32 bytes each, mode 0600. They are made at the first start only if the database holds no account. A
   start with missing keys, with keys of another gateway, or with key files that others may read is refused, and nothing is written. A database
   without its keys is unreadable: [back them up](/docs/backup-restore) apart from the database.
@@ -6547,7 +6549,9 @@ Several processes on one PostgreSQL share the senders through leases: at most on
 <li><strong>Database</strong>: PostgreSQL 15 or newer. Without <code>database.url</code> the gateway runs its own cluster in <code>data_dir/postgres</code>, reachable over a
 Unix socket only, never as root. With a server of your own: give <code>database.migrator_url</code> a login that may create roles and tables, run
 <code>gateway migrate</code> once, set passwords (<code>ALTER ROLE gateway_api PASSWORD …</code>, likewise <code>gateway_engine</code> and <code>gateway_cron</code>), and name the
-three logins in <code>database.url</code>, <code>engine_url</code> and <code>cron_url</code>. Row-level security keeps each of them to the accounts it names.</li>
+three logins in <code>database.url</code>, <code>engine_url</code> and <code>cron_url</code>. Row-level security keeps each of them to the accounts it names. Leave
+autovacuum on. Between its rounds the gateway has tables analysed that have suddenly grown: plans are kept, and a plan for an empty queue is slow
+for a full one.</li>
 <li><strong>Key-encryption keys</strong> lie in <code>data_dir/keys</code>, 32 bytes each, mode 0600. They are made at the first start only if the database holds no account. A
 start with missing keys, with keys of another gateway, or with key files that others may read is refused, and nothing is written. A database
 without its keys is unreadable: <a href="/docs/backup-restore">back them up</a> apart from the database.</li>

@@ -55,6 +55,9 @@ package final class Argon2Hasher: Sendable {
         return false
     }
 
+    /// Whether a check would be refused at this moment: all permits are taken and the queue is full.
+    package var isOverloaded: Bool { workers.isFull }
+
     /// How often a hash was to be checked since the start, refused ones included.
     package var checkCount: Int { checks.load(ordering: .relaxed) }
 

@@ -50,6 +50,9 @@ final class WorkerThreads: Sendable {
         for _ in 0..<threads { shared.ready.signal() }
     }
 
+    /// Whether `run` would refuse at this moment.
+    var isFull: Bool { shared.state.withLock { $0.admitted >= threads + queueLimit } }
+
     /// Runs `work` on one of the threads, in the order of the calls. `nil` at once if all threads are busy and the queue is full.
     func run<R: Sendable>(_ work: @escaping @Sendable () -> R) async -> R? {
         await withCheckedContinuation { continuation in

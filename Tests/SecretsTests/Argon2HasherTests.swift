@@ -92,6 +92,7 @@ import Testing
             // The two that find no place come back while the gate is still shut.
             for _ in 0..<2 { outcomes.append(await group.next() ?? nil) }
             #expect(outcomes == [nil, nil])
+            #expect(workers.isFull)
             for _ in 0..<5 { gate.signal() }
             for await outcome in group { outcomes.append(outcome) }
             return outcomes
@@ -101,6 +102,7 @@ import Testing
         #expect(outcomes.filter { $0 == true }.count == 5)
         #expect(running.withLock { $0.most } <= 2)
         #expect(await workers.run { 7 } == 7)
+        #expect(!workers.isFull)
     }
 
     @Test func `a hasher that is full says so at once`() async {

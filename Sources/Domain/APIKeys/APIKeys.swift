@@ -99,6 +99,10 @@ package struct APIKeys: Sendable {
         do { secret = try APIKeySecret.parse(text) } catch { throw AuthenticationFailure.malformed }
         let ticket = verified.ticket()
         guard mayHash || verified.find(secret, now: now) != nil else { throw AuthenticationFailure.busy }
+        // In a flood of keys that nobody knows not even their rows are looked for.
+        guard !hasher.isOverloaded || directory.find(secret.publicID, now: now) != nil || verified.find(secret, now: now) != nil else {
+            throw AuthenticationFailure.busy
+        }
         let record = try await record(of: secret.publicID, now: now)
         do {
             guard let record, let verifier = record.verifier else {
